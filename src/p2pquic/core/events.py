@@ -1,0 +1,52 @@
+"""What can happen to a session: facts in the past tense.
+
+A session's whole input is `handle(event, now)`; `now` is seconds of one monotonic clock.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from p2pquic.core.addresses import LocalSocket, SocketAddress
+
+
+@dataclass(frozen=True, slots=True)
+class SocketsChanged:
+    """These are now all our open sockets, one per usable local address, preferred first.
+
+    An address is usable when the kernel says so: not tentative, and with a route to the
+    intermediate server through its interface. A socket missing from the list is closed.
+    """
+
+    sockets: tuple[LocalSocket, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class DatagramReceived:
+    """A UDP datagram arrived at our socket `local` from `remote`."""
+
+    local: LocalSocket
+    remote: SocketAddress
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class MediaPacketReady:
+    """The source produced the next RTP packet (one audio frame)."""
+
+    rtp: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class DeadlinePassed:
+    """The session's `deadline` has come."""
+
+
+@dataclass(frozen=True, slots=True)
+class HangUpRequested:
+    """The person, or a signal, ends it: say goodbye and finish."""
+
+    reason: str
+
+
+Event = SocketsChanged | DatagramReceived | MediaPacketReady | DeadlinePassed | HangUpRequested
