@@ -1,0 +1,97 @@
+"""Numbered frames: what a sender may still have to repeat, and what a receiver already has.
+
+    sender     0 1 2 3 4 5 6 7        RecentFrames: the newest 400 ms, less the acknowledged
+                       x   x x        acknowledge(5), acknowledge(7) ...
+
+    receiver   ... 4 5 . 7            SequenceWindow: 7 is the newest, 6 may still come once
+
+Neither decides anything: when to send again and on which path is policy, elsewhere.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+RESEND_WINDOW = 0.400  # seconds; an older frame would arrive long after its turn to be played
+MOST_FRAMES = 64  # three times what 400 ms hold at 50 frames/s; bounds a source run wild
+TICK = (
+    0.001  # seconds of slack, so that a frame exactly at the window's edge is not lost to rounding
+)
+
+
+class Frame(NamedTuple):
+    """One audio frame: its number from 0, the RTP packet, and when it was due (seconds)."""
+
+    seq: int
+    payload: bytes
+    due: float
+
+
+class RecentFrames:
+    """The frames of one call that are young enough to be sent again.
+
+    A frame is done when any copy of it is acknowledged, whatever path that copy took.
+    """
+
+    def __init__(self) -> None:
+        self._frames: dict[int, Frame] = {}  # unacknowledged, oldest first
+        self._next_seq = 0
+
+    @property
+    def next_seq(self) -> int:
+        """The number the next frame will get; equally, how many frames there were."""
+        return self._next_seq
+
+    def add(self, payload: bytes, due: float) -> Frame:
+        """Number a new frame and remember it; `due` must not decrease."""
+        frame = Frame(self._next_seq, payload, due)
+        self._next_seq += 1
+        self._frames[frame.seq] = frame
+        self._forget_old(due)
+        return frame
+
+    def acknowledge(self, seq: int) -> bool:
+        """A copy of `seq` arrived at the remote; False if that was known or is long past."""
+        return self._frames.pop(seq, None) is not None
+
+    def unacknowledged(self, now: float) -> list[Frame]:
+        """What is worth sending again, newest first: the newest is the most playable."""
+        self._forget_old(now)
+        return list(reversed(self._frames.values()))
+
+    def _forget_old(self, now: float) -> None:
+        horizon = now - RESEND_WINDOW - TICK
+        while self._frames:
+            oldest = next(iter(self._frames.values()))
+            if oldest.due >= horizon and len(self._frames) <= MOST_FRAMES:
+                return
+            del self._frames[oldest.seq]
+
+
+class SequenceWindow:
+    """Lets each sequence number pass once: reordered ones pass, repeated ones do not.
+
+    A sliding window in the manner of RFC 4303 section 3.4.3: `width` bits of memory whatever
+    numbers come. A number too old to be told from a repeat counts as one.
+    """
+
+    __slots__ = ("_full", "_seen", "newest", "width")
+
+    def __init__(self, width: int) -> None:
+        self.width = width
+        self.newest = -1  # the highest number that passed
+        self._seen = 0  # bit n: newest - n passed
+        self._full = (1 << width) - 1
+
+    def accept(self, number: int) -> bool:
+        """Whether `number` (0 or more) comes for the first time; it is remembered."""
+        ahead = number - self.newest
+        if ahead > 0:
+            self._seen = (self._seen << ahead & self._full) | 1 if ahead < self.width else 1
+            self.newest = number
+            return True
+        bit = 1 << -ahead if -ahead < self.width else 0
+        if not bit or self._seen & bit:
+            return False
+        self._seen |= bit
+        return True

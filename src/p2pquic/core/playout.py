@@ -1,0 +1,113 @@
+"""What a receiver heard from one remote: which frames are new, and how long nothing was.
+
+An interruption is a gap of more than 60 ms between first arrivals. Its counts are settled one
+second after it ended, when everything that will be re-sent has come:
+
+    frames  101 102 103 ... 118 119 120
+             !   !                   |    120 ended the gap; its arrival fixes every turn:
+             |   +- turn: gap's end - 18 frames of 20 ms
+             +- never came: late if its turn was over 400 ms before the end, else lost
+
+It plays nothing: the jitter buffer lives in the media pipeline.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+from p2pquic.core.frames import RESEND_WINDOW, SequenceWindow
+from p2pquic.core.trace import Interruption, Record
+
+FRAME_CADENCE = 0.020  # seconds between two audio frames (Opus's usual frame)
+NOTICEABLE_GAP = 0.060  # seconds; concealment hides two missing frames, not three
+PLAYOUT_BUFFER = 0.100  # seconds the player waits for a frame beyond its turn
+SETTLING_TIME = 1.0  # seconds after which no re-send of a gap can come any more
+FRAMES_REMEMBERED = 2048  # sequence numbers, 41 s: far beyond any re-send
+FRAMES_WORTH_RESENDING = round(RESEND_WINDOW / FRAME_CADENCE)  # older ones are dropped on purpose
+
+
+class Arrival(Enum):
+    """Whether a frame is new."""
+
+    FIRST = "first"
+    REPEAT = "repeat"
+
+
+@dataclass(slots=True)
+class _Gap:
+    """An interruption which ended a moment ago and whose missing frames may still come.
+
+    The frames between `before` and `ending`, both exclusive, are its own and no other gap's.
+    """
+
+    began: float
+    ended: float
+    before: int
+    ending: int
+    resent: int = 0
+    resent_in_window: int = 0
+    too_late_to_play: int = 0
+
+    def on_frame(self, seq: int, now: float) -> None:
+        """Count one of the missing frames, if `seq` is one."""
+        if not self.before < seq < self.ending:
+            return
+        age = self.ending - seq
+        self.resent += 1
+        self.resent_in_window += age <= FRAMES_WORTH_RESENDING
+        turn = self.ended - age * FRAME_CADENCE
+        self.too_late_to_play += now > turn + PLAYOUT_BUFFER
+
+    def settle(self, remote: str) -> Interruption:
+        """The final account."""
+        missing = max(0, self.ending - self.before - 1)
+        in_window = min(missing, FRAMES_WORTH_RESENDING)
+        dropped_on_purpose = missing - in_window - (self.resent - self.resent_in_window)
+        return Interruption(
+            remote=remote,
+            gap_ms=round((self.ended - self.began) * 1000, 3),
+            lost=in_window - self.resent_in_window,
+            late=self.too_late_to_play + dropped_on_purpose,
+            resent=self.resent,
+        )
+
+
+class ArrivalLog:
+    """The arrivals of one remote's frames. Memory is bounded whatever numbers come.
+
+    A re-sent frame that comes too late to be played counts as resent and as late.
+    """
+
+    def __init__(self, remote: str) -> None:
+        self.remote = remote
+        self._window = SequenceWindow(FRAMES_REMEMBERED)
+        self._last_arrival: float | None = None
+        self._gaps: list[_Gap] = []  # oldest first; at most one per 60 ms of the last second
+
+    @property
+    def deadline(self) -> float | None:
+        """When the next interruption is settled: call `poll` then; None for never."""
+        return self._gaps[0].ended + SETTLING_TIME if self._gaps else None
+
+    def on_frame(self, seq: int, now: float) -> Arrival:
+        """Note that a copy of frame `seq` (0 or more) arrived at `now` (seconds)."""
+        newest_before = self._window.newest
+        if not self._window.accept(seq):
+            return Arrival.REPEAT
+        for gap in self._gaps:
+            gap.on_frame(seq, now)
+        if self._last_arrival is not None and now - self._last_arrival > NOTICEABLE_GAP:
+            self._gaps.append(_Gap(self._last_arrival, now, newest_before, seq))
+        self._last_arrival = now
+        return Arrival.FIRST
+
+    def poll(self, now: float) -> list[Record]:
+        """The interruptions that are settled by now, each once.
+
+        At the end of a call, `poll(math.inf)` gives those still unsettled.
+        """
+        records: list[Record] = []
+        while self._gaps and self._gaps[0].ended + SETTLING_TIME <= now:
+            records.append(self._gaps.pop(0).settle(self.remote))
+        return records

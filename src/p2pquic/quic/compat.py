@@ -1,0 +1,121 @@
+"""The private names of aioquic that this package stands on, checked before anything runs.
+
+aioquic is pinned to one version because `connection.py` overrides and reads what aioquic calls
+private. Should an installer ignore the pin, the first import says which names are missing
+instead of failing in the middle of a call.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from aioquic import tls
+from aioquic.quic import connection, packet_builder, recovery
+
+from p2pquic.core.errors import MissingRequirementError
+
+AIOQUIC_VERSION = "1.7.2"
+
+METHODS: Mapping[type, frozenset[str]] = {
+    connection.QuicConnection: frozenset(
+        {
+            "_confirm_handshake",
+            "_find_network_path",
+            "_handle_ack_frame",
+            "_handle_datagram_frame",
+            "_handle_new_connection_id_frame",
+            "_handle_path_response_frame",
+            "_handle_retire_connection_id_frame",
+            "_initialize",
+            "_parse_transport_parameters",
+            "_payload_received",
+            "_retire_peer_cid",
+            "_send_probe",
+            "_serialize_transport_parameters",
+            "_write_application",
+            "_write_connection_limits",
+            "_write_datagram_frame",
+            "_write_path_challenge_frame",
+        }
+    ),
+    recovery.QuicPacketRecovery: frozenset({"_detect_loss", "_on_packets_lost"}),
+    tls.Context: frozenset(
+        {
+            "_client_handle_certificate_verify",
+            "_server_handle_certificate",
+            "_set_peer_certificate",
+            "_setup_traffic_protection",
+        }
+    ),
+}
+"""Methods we override or call, by the class that defines them."""
+
+ATTRIBUTES: Mapping[type, frozenset[str]] = {
+    connection.QuicConnection: frozenset(
+        {
+            "_QuicConnection__frame_handlers",
+            "_ack_delay",
+            "_close_event",
+            "_configuration",
+            "_cryptos",
+            "_datagrams_pending",
+            "_events",
+            "_handshake_confirmed",
+            "_host_cids",
+            "_loss",
+            "_network_paths",
+            "_peer_cid",
+            "_peer_cid_available",
+            "_peer_retire_prior_to",
+            "_spaces",
+            "_state",
+            "tls",
+        }
+    ),
+    recovery.QuicPacketRecovery: frozenset(
+        {"_pacer", "_rtt_initialized", "_rtt_latest", "_rtt_smoothed", "_rtt_variance"}
+    ),
+    tls.Context: frozenset({"_peer_certificate", "_request_client_certificate"}),
+    packet_builder.QuicPacketBuilder: frozenset({"_packet"}),
+}
+"""Instance attributes we read or set, looked up in the code of the class that sets them."""
+
+
+def missing_names(
+    methods: Mapping[type, Iterable[str]] = METHODS,
+    attributes: Mapping[type, Iterable[str]] = ATTRIBUTES,
+) -> list[str]:
+    """The names that the installed aioquic lacks, as `Class.name`, sorted."""
+    missing = [
+        f"{cls.__name__}.{name}"
+        for cls, names in methods.items()
+        for name in names
+        if not callable(getattr(cls, name, None))
+    ]
+    for cls, names in attributes.items():
+        known = _names_in_code(cls)
+        missing += [f"{cls.__name__}.{name}" for name in names if name not in known]
+    return sorted(missing)
+
+
+def require_aioquic() -> None:
+    """Refuse to run on an aioquic that we cannot extend.
+
+    Raises:
+        MissingRequirementError: a private name is gone; says which and what to install.
+    """
+    if missing := missing_names():
+        raise MissingRequirementError(
+            f"This program extends aioquic {AIOQUIC_VERSION}, and the installed aioquic lacks "
+            f"{', '.join(missing)}. Install the right one: pip install aioquic=={AIOQUIC_VERSION}"
+        )
+
+
+def _names_in_code(cls: type) -> set[str]:
+    """Every attribute name that the methods of a class mention."""
+    names: set[str] = set()
+    for member in vars(cls).values():
+        function = getattr(member, "fget", member)
+        if code := getattr(function, "__code__", None):
+            names.update(code.co_names)
+    return names

@@ -1,0 +1,87 @@
+"""What the engine keeps of one path, and the datagrams that wait for it."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Any
+
+from aioquic.quic.connection import QuicConnectionId, QuicNetworkPath
+
+from p2pquic.core.path import PathAddress
+from p2pquic.quic.frames import ObservedAddress
+from p2pquic.quic.recovery import PathRecovery
+
+VOUCHED_BYTES = 1200  # counted as received from an address that signaling or a punch vouches for
+CHALLENGES_KEPT = 8  # answers to older challenges say nothing about now
+
+
+class OutgoingDatagram(bytes):
+    """The payload of a DATAGRAM frame that remembers what it carries and since when it waits."""
+
+    tag: Any
+    queued_at: float
+
+    @classmethod
+    def of(cls, payload: bytes, tag: Any, now: float) -> OutgoingDatagram:
+        """Wrap a payload; `tag` comes back when it is acknowledged or lost."""
+        datagram = cls(payload)
+        datagram.tag = tag
+        datagram.queued_at = now
+        return datagram
+
+
+class Path(QuicNetworkPath):
+    """A path of a multipath connection. `addr` is its PathAddress; the rest is its state."""
+
+    addr: PathAddress
+
+    def __init__(self, addr: PathAddress, recovery: PathRecovery) -> None:
+        super().__init__(addr)
+        self.recovery = recovery
+        self.outbox: deque[bytes] = deque()
+        self.cid: QuicConnectionId | None = None  # the other end's: what we send to
+        self.host_sequence: int | None = None  # number of our id that the other end sends to
+        self.retired = False  # the other end gave the path up
+        self.challenge_due = False
+        self.challenges: dict[bytes, float] = {}  # unanswered ones and when they left
+        self.observation_due = False  # the other end is to be told its address on this path
+        self.observation: ObservedAddress | None = None  # the newest the other end told us
+        self.local_challenge_sent = True  # so that aioquic sends none by itself; we do
+
+    @property
+    def has_something_to_say(self) -> bool:
+        """Whether a packet should leave on it though it may not be the selected one."""
+        return bool(
+            self.outbox or self.challenge_due or self.remote_challenges or self.observation_due
+        )
+
+    def vouch(self) -> None:
+        """Grant an unvalidated address the credit of one full datagram (RFC 9000 section 8)."""
+        self.bytes_received += VOUCHED_BYTES
+
+    def note_challenge(self, now: float) -> None:
+        """Remember when the challenge just written left."""
+        self.challenges[self.local_challenges[-1]] = now
+        while len(self.challenges) > CHALLENGES_KEPT:
+            del self.challenges[next(iter(self.challenges))]
+        self.challenge_due = False
+
+    def move(self, addr: PathAddress, received: int) -> None:
+        """The remote address changed: nothing is proved of the new one (RFC 9000 section 9.3)."""
+        self.addr = addr
+        self.is_validated = False
+        self.bytes_received = received
+        self.bytes_sent = 0
+        self.challenges.clear()
+        self.challenge_due = True
+
+    def drop_stale(self, now: float, lifetime: float) -> None:
+        """Forget datagrams that have waited longer than `lifetime` seconds."""
+        fresh = [
+            datagram
+            for datagram in self.outbox
+            if not isinstance(datagram, OutgoingDatagram) or now - datagram.queued_at <= lifetime
+        ]
+        if len(fresh) < len(self.outbox):
+            self.outbox.clear()
+            self.outbox.extend(fresh)
