@@ -59,7 +59,7 @@ def test_either_end_moves_and_the_other_follows_from_its_first_packet(mover: str
     pair.talk(end, None, frames=1)
     pair.run(pair.now + 0.1)
     assert other.connection.selected == other_path
-    assert other.seen(events.PathFollowed) == [events.PathFollowed(other_path)]
+    assert other.seen(events.PathFollowed) == [events.PathFollowed(other_path, relay())]
     assert not end.seen(events.PathFollowed)
 
 

@@ -35,20 +35,11 @@ class RecentFrames:
 
     def __init__(self) -> None:
         self._frames: dict[int, Frame] = {}  # unacknowledged, oldest first
-        self._next_seq = 0
 
-    @property
-    def next_seq(self) -> int:
-        """The number the next frame will get; equally, how many frames there were."""
-        return self._next_seq
-
-    def add(self, payload: bytes, due: float) -> Frame:
-        """Number a new frame and remember it; `due` must not decrease."""
-        frame = Frame(self._next_seq, payload, due)
-        self._next_seq += 1
+    def add(self, frame: Frame) -> None:
+        """Remember a new frame; `seq` must grow and `due` not decrease."""
         self._frames[frame.seq] = frame
-        self._forget_old(due)
-        return frame
+        self._forget_old(frame.due)
 
     def acknowledge(self, seq: int) -> bool:
         """A copy of `seq` arrived at the remote; False if that was known or is long past."""
@@ -60,7 +51,7 @@ class RecentFrames:
         return list(reversed(self._frames.values()))
 
     def _forget_old(self, now: float) -> None:
-        horizon = now - RESEND_WINDOW - TICK
+        horizon = now - RESEND_WINDOW
         while self._frames:
             oldest = next(iter(self._frames.values()))
             if oldest.due >= horizon and len(self._frames) <= MOST_FRAMES:

@@ -62,6 +62,7 @@ require_aioquic()
 
 MAX_PATHS = 8  # as many as there are connection ids (active_connection_id_limit)
 IDLE_TIMEOUT = 90.0  # seconds: half as long again as the time after which a call is given up
+TIMER_SLACK = 1e-6  # seconds a timer fires late: sums of floats round, and a loss timer would loop
 DATAGRAM_LIFETIME = 0.4  # seconds a datagram may wait for a window; older audio is stale
 MAX_DATAGRAM_FRAME_SIZE = 65535  # bytes; RFC 9221 suggests "any that fits a packet"
 
@@ -104,6 +105,7 @@ class MultipathConnection(QuicConnection):
         self._announce_now = False
         self._awaited_sequence: int | None = None
         self._now = 0.0
+        self.heard_at = 0.0  # when the last authenticated packet came, whatever path
         self._paths: dict[PathAddress, Path] = {}
         self._selected: Path | None = None
         first = PathRecovery(
@@ -307,6 +309,7 @@ class MultipathConnection(QuicConnection):
         self, context: QuicReceiveContext, plain: bytes, crypto_frame_required: bool = False
     ) -> tuple[bool, bool]:
         path = cast(Path, context.network_path)
+        self.heard_at = context.time
         if context.epoch == tls.Epoch.ONE_RTT:
             path.host_sequence = next(
                 own.sequence_number for own in self._host_cids if own.cid == context.host_cid
@@ -325,9 +328,10 @@ class MultipathConnection(QuicConnection):
         for path in self._paths.values():
             if (sent := path.challenges.pop(answer, None)) is not None:
                 rtt = context.time - sent
-                path.is_validated = True
                 path.recovery.measure(rtt, context.time)
-                self._tell(events.PathValidated(path.addr, rtt))
+                if not path.is_validated:
+                    path.is_validated = True
+                    self._tell(events.PathValidated(path.addr, rtt))
 
     def _handle_datagram_frame(
         self, context: QuicReceiveContext, frame_type: int, buf: Buffer
@@ -533,9 +537,9 @@ class MultipathConnection(QuicConnection):
         if self._awaited_sequence is None or path.host_sequence != self._awaited_sequence:
             return
         self._awaited_sequence = None
-        if path is not self._selected:
-            self._selected = path
-            self._tell(events.PathFollowed(path.addr))
+        assert self._selected is not None
+        before, self._selected = self._selected, path
+        self._tell(events.PathFollowed(path.addr, before.addr))
 
     def _close_retired(self, now: float) -> None:
         """Close the paths that the other end gave up, unless they are still the way out."""

@@ -25,7 +25,7 @@ class PathOpened:
 
 @dataclass(frozen=True, slots=True)
 class PathValidated:
-    """A challenge came back on the path after `rtt` seconds. Each answer is told."""
+    """A path that was unproved answered a challenge after `rtt` seconds."""
 
     path: PathAddress
     rtt: float
@@ -48,9 +48,13 @@ class PathRetired:
 
 @dataclass(frozen=True, slots=True)
 class PathFollowed:
-    """The other end chose: the path is selected from now on, at both ends."""
+    """The other end chose: `path` is selected from now on, at both ends, where `before` was.
+
+    They are the same when the other end only says that it is somewhere else on it (another leg).
+    """
 
     path: PathAddress
+    before: PathAddress
 
 
 @dataclass(frozen=True, slots=True)

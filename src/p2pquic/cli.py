@@ -1,0 +1,228 @@
+"""The command line: parse, call, print.
+
+    p2pquic intermediate | peer | monitor | lab
+
+Exit codes: 0 done, 1 it did not work out, 2 the command was wrong. Everything heavy is imported by
+the command that needs it, so that `--help` answers at once.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import socket
+import sys
+import traceback
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn
+
+from p2pquic import __version__
+from p2pquic.core.addresses import SocketAddress, parse_socket_address
+from p2pquic.core.errors import InvalidAddressError, P2PQuicError, UsageError
+
+DONE, FAILED, WRONG_USAGE = 0, 1, 2
+DEFAULT_LISTEN = "0.0.0.0:12345"
+DEFAULT_INTERMEDIATE = "127.0.0.1:12345"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; returns the exit code and never a traceback, except with --debug."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    debug = "--debug" in words
+    try:
+        if words[:1] == ["lab"]:
+            return _run_lab(words[1:])
+        options = _parser().parse_args(words)
+        return int(options.run(options))
+    except KeyboardInterrupt:
+        return DONE
+    except P2PQuicError as error:
+        if debug:
+            traceback.print_exc()
+        print(f"p2pquic: {error}", file=sys.stderr)
+        return WRONG_USAGE if isinstance(error, UsageError) else FAILED
+    except Exception as error:
+        if debug:
+            traceback.print_exc()
+        else:
+            print(
+                f"p2pquic: this is a bug: {type(error).__name__}: {error}. "
+                "Run again with --debug to see where.",
+                file=sys.stderr,
+            )
+        return FAILED
+
+
+def _run_intermediate(options: argparse.Namespace) -> int:
+    listen = _look_up(options.listen)
+    if options.cert is None and options.key is None:
+        options.cert = data_directory() / "intermediate.pem"
+        options.key = data_directory() / "intermediate.key"
+    if options.cert is None or options.key is None:
+        raise UsageError("--cert and --key belong together: give both or neither.")
+    from p2pquic.intermediate.server import IntermediateOptions, run_intermediate
+
+    return run_intermediate(
+        IntermediateOptions(listen, Path(options.cert), Path(options.key), options.trace)
+    )
+
+
+def _run_peer(options: argparse.Namespace) -> int:
+    if options.resilience == "hot":
+        raise UsageError("--resilience hot is not there yet; hedged comes closest.")
+    if options.pin is None:
+        raise UsageError(
+            "--pin is missing: without it anybody could pose as the intermediate server. "
+            "The server prints its sha256:... when it starts."
+        )
+    intermediate = resolve(options.intermediate)
+    from p2pquic.quic.identity import parse_fingerprint
+
+    pin = parse_fingerprint(options.pin)
+    from p2pquic.peer.peer import PeerOptions, run_peer
+
+    return run_peer(
+        PeerOptions(
+            intermediate=intermediate,
+            pin=pin,
+            role=options.role,
+            room=options.room,
+            media=options.media,
+            sink=options.sink,
+            resilience=options.resilience,
+            relay=options.relay,
+            once=options.once,
+            trace=options.trace,
+        )
+    )
+
+
+def _run_monitor(options: argparse.Namespace) -> int:
+    destination = None if options.intermediate is None else resolve(options.intermediate).host
+    from p2pquic.net.monitor.watch import watch_addresses
+
+    return watch_addresses(destination)
+
+
+def _run_lab(arguments: list[str]) -> int:
+    from p2pquic.lab.command import main as lab_main  # it reads its own words
+
+    return lab_main(arguments)
+
+
+def resolve(text: str) -> SocketAddress:
+    """Read HOST:PORT, asking the resolver if HOST is a name.
+
+    Raises:
+        UsageError: no such name, no address in it, or a port that no server can have.
+    """
+    address = _look_up(text)
+    if address.port == 0:
+        raise UsageError(f"{text} has port 0, where no server can be.")
+    if address.host in ("0.0.0.0", "::"):
+        raise UsageError(f"{address.host} stands for every address; name one the server has.")
+    return address
+
+
+def _look_up(text: str) -> SocketAddress:
+    host, _, port = text.rpartition(":")
+    try:
+        return parse_socket_address(text)
+    except InvalidAddressError:
+        if not host or ":" in host or not port.isdecimal() or int(port) > 65535:
+            raise
+    try:
+        found = socket.getaddrinfo(host, int(port), type=socket.SOCK_DGRAM)
+    except (OSError, UnicodeError) as error:
+        raise UsageError(f"Cannot find the host {host!r}: {error}.") from None
+    return SocketAddress(str(found[0][4][0]), int(port))
+
+
+def data_directory() -> Path:
+    """Where this user's programs keep their data (XDG base directory specification)."""
+    base = os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share"
+    return Path(base) / "p2pquic"
+
+
+if TYPE_CHECKING:
+    Commands = argparse._SubParsersAction[argparse.ArgumentParser]
+
+
+class _Parser(argparse.ArgumentParser):
+    """Answers a wrong command with one sentence instead of the whole usage."""
+
+    def error(self, message: str) -> NoReturn:
+        raise UsageError(f"{message}. `{self.prog} --help` shows what there is.")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(
+        prog="p2pquic",
+        description="Peer-to-peer QUIC that carries live audio through a change of address.",
+    )
+    parser.add_argument("--version", action="version", version=f"p2pquic {__version__}")
+    commands: Commands = parser.add_subparsers(
+        required=True, metavar="COMMAND", dest="command", parser_class=_Parser
+    )
+    common = argparse.ArgumentParser(add_help=False)
+    common.add_argument("--debug", action="store_true", help="show where an error came from")
+    traced = argparse.ArgumentParser(add_help=False, parents=[common])
+    traced.add_argument("--trace", metavar="FILE", help="write JSON lines to FILE; - is stdout")
+    _add_intermediate(commands, traced)
+    _add_peer(commands, traced)
+    monitor = commands.add_parser(
+        "monitor", parents=[common], help="show this host's address changes as they happen"
+    )
+    monitor.add_argument("--intermediate", metavar="HOST:PORT", help="only what reaches this")
+    monitor.set_defaults(run=_run_monitor)
+    commands.add_parser("lab", help="measure calls through moves; see p2pquic lab --help")
+    return parser
+
+
+def _add_intermediate(commands: Commands, traced: argparse.ArgumentParser) -> None:
+    command = commands.add_parser(
+        "intermediate", parents=[traced], help="introduce peers, and relay while they need it"
+    )
+    command.add_argument(
+        "--listen", metavar="HOST:PORT", default=DEFAULT_LISTEN, help="default: %(default)s"
+    )
+    command.add_argument("--cert", metavar="FILE", help="PEM certificate; made if missing")
+    command.add_argument("--key", metavar="FILE", help="its PEM key; made if missing")
+    command.set_defaults(run=_run_intermediate)
+
+
+def _add_peer(commands: Commands, traced: argparse.ArgumentParser) -> None:
+    command = commands.add_parser("peer", parents=[traced], help="send or receive audio in a room")
+    command.add_argument(
+        "--intermediate",
+        metavar="HOST:PORT",
+        default=DEFAULT_INTERMEDIATE,
+        help="the server (default: %(default)s)",
+    )
+    command.add_argument("--pin", metavar="sha256:HEX", help="the server's key, as it prints it")
+    command.add_argument("--role", choices=("sender", "receiver", "both"), default="both")
+    command.add_argument("--room", metavar="NAME", default="lobby", help="default: %(default)s")
+    command.add_argument(
+        "--media", metavar="FILE|tone|mic", default="tone", help="what to send (default: tone)"
+    )
+    command.add_argument(
+        "--sink",
+        metavar="speaker|none|FILE.wav",
+        default="speaker",
+        help="where to play (default: speaker)",
+    )
+    command.add_argument(
+        "--resilience",
+        choices=("lean", "hedged", "hot"),
+        default="hedged",
+        help="how much to send twice when a path may be dead (default: hedged)",
+    )
+    command.add_argument(
+        "--relay",
+        choices=("auto", "only", "never"),
+        default="auto",
+        help="use of the server's relay (default: auto)",
+    )
+    command.add_argument("--once", action="store_true", help="end with the media, do not repeat it")
+    command.set_defaults(run=_run_peer)

@@ -1,0 +1,79 @@
+"""Which path the next packet takes: one pure rule, asked after every change.
+
+    current path gone ------------> the best that is proved; failing that, any way out
+    on the relay, direct works ---> the best direct path, whichever end sees it first
+    a direct path is faster ------> that one, if it wins by SWITCH_GAIN and this end leads
+
+"Best" is direct before relay, then the shortest round trip. Only the leading end (the QUIC client,
+like ICE's controlling agent, RFC 8445 section 6.1.1) moves for the sake of speed: two ends that
+measure a little differently would pull against each other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from p2pquic.core.path import PathAddress
+
+SWITCH_GAIN = 0.010  # seconds of RTT a rival must win by; less would flap with jitter
+UNKNOWN_RTT = 10.0  # seconds: ranks a path never measured behind every one that was
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A path by which a packet could leave now: its local address is there.
+
+    `proven`: the other end answered on it. `rtt` in seconds, None if never measured.
+    """
+
+    path: PathAddress
+    proven: bool
+    rtt: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """Change to this path, for a reason that a person can read."""
+
+    path: PathAddress
+    reason: str
+
+
+def choose(
+    current: PathAddress | None, candidates: Sequence[Candidate], *, leads: bool
+) -> Choice | None:
+    """The path to change to; None to stay, or if there is no way out at all."""
+    by_path = {candidate.path: candidate for candidate in candidates}
+    best = min(candidates, key=_rank, default=None)
+    if best is None:
+        return None
+    if current not in by_path:
+        return Choice(best.path, "the address of the path before is gone")
+    here = by_path[current]
+    if best.path == current or not best.proven:
+        return None
+    if not here.proven:
+        return Choice(best.path, "this path answers")
+    if here.path.kind == "relay" and best.path.kind == "direct":
+        return Choice(best.path, "a direct path works")
+    if leads and here.path.kind == best.path.kind and _gain(here, best) >= SWITCH_GAIN:
+        return Choice(best.path, "this path is faster")
+    return None
+
+
+def _rank(candidate: Candidate) -> tuple[bool, bool, float, str]:
+    return (
+        not candidate.proven,
+        candidate.path.kind == "relay",
+        _rtt(candidate),
+        str(candidate.path),  # so that equals rank the same at every call
+    )
+
+
+def _rtt(candidate: Candidate) -> float:
+    return UNKNOWN_RTT if candidate.rtt is None else candidate.rtt
+
+
+def _gain(here: Candidate, there: Candidate) -> float:
+    return _rtt(here) - _rtt(there)

@@ -1,0 +1,135 @@
+"""The process of the intermediate server: one socket and one IntermediateSession.
+
+Its identity and the secret its relay tickets derive from live on disk, so that after a restart
+peers still trust it and running calls go on.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from p2pquic.core.addresses import LocalSocket, SocketAddress
+from p2pquic.core.errors import UsageError
+from p2pquic.core.trace import Entry, Failed, Listening, MemberJoined, MemberLeft
+from p2pquic.net import process
+from p2pquic.net.driver import Driver
+from p2pquic.net.trace_file import STANDARD_OUTPUT, TraceFile
+from p2pquic.quic.identity import Identity, write_private_file
+from p2pquic.session.intermediate_session import IntermediateSession
+
+SECRET_BYTES = 32  # as many as the keyed hash that uses it takes at most
+WILDCARDS = ("0.0.0.0", "::")
+
+
+@dataclass(frozen=True)
+class IntermediateOptions:
+    """What a person chooses."""
+
+    listen: SocketAddress
+    certificate_file: Path
+    key_file: Path
+    trace: str | None = None
+
+
+def run_intermediate(options: IntermediateOptions) -> int:
+    """Serve until a signal; the exit code.
+
+    Raises:
+        P2PQuicError: with the sentence to show.
+    """
+    identity = load_or_create_identity(options.certificate_file, options.key_file)
+    secret = load_or_create_secret(options.key_file.with_suffix(".secret"))
+    return process.run(_serve(options, identity, secret))
+
+
+async def _serve(options: IntermediateOptions, identity: Identity, secret: bytes) -> int:
+    trace = TraceFile(options.trace)
+    stream = sys.stderr if options.trace == STANDARD_OUTPUT else sys.stdout
+
+    def write(entry: Entry) -> None:
+        trace.write(entry)
+        text = sentence(entry)
+        if text is not None:
+            print(text, file=stream, flush=True)
+
+    driver = Driver(write)
+    process.on_stop_signal(driver.hang_up)
+    try:
+        listen = driver.sockets.listen(options.listen)
+        driver.record(Listening(str(listen.address), identity.fingerprint))
+        print(_invitation(listen, identity), file=stream, flush=True)
+        driver.run(IntermediateSession(listen, identity, secret, os.urandom))
+        finish = await driver.wait_until_finished()
+    finally:
+        driver.close()
+        trace.close()
+    if finish.failed:
+        print(finish.reason, file=sys.stderr)
+    return 1 if finish.failed else 0
+
+
+def sentence(entry: Entry) -> str | None:
+    """The line whoever runs the server should read; None for what is not worth one."""
+    match entry.record:
+        case Listening(address, fingerprint):
+            return f"Listening on {address} (UDP) as {fingerprint}"
+        case MemberJoined(peer, role):
+            return f"{peer} joined as {role}."
+        case MemberLeft(peer):
+            return f"{peer} left."
+        case Failed(message):
+            return message
+    return None
+
+
+def _invitation(listen: LocalSocket, identity: Identity) -> str:
+    """The command that brings a peer here."""
+    address = str(listen.address)
+    if listen.host in WILDCARDS:
+        address = f"ADDRESS-OF-THIS-MACHINE:{listen.port}"
+    return (
+        "A peer joins with:\n"
+        f"  p2pquic peer --intermediate {address} --pin {identity.fingerprint} "
+        "--role receiver --room NAME"
+    )
+
+
+def load_or_create_identity(certificate_file: Path, key_file: Path) -> Identity:
+    """Read the server's identity; make one if neither file is there.
+
+    Raises:
+        UsageError: only one of the two is there, or they cannot be read or written.
+    """
+    missing = [file for file in (certificate_file, key_file) if not file.exists()]
+    if len(missing) == 1:
+        raise UsageError(
+            f"{missing[0]} is missing, though its other half is there. Restore it, or remove both "
+            "to get a new identity (peers then need the new --pin)."
+        )
+    if not missing:
+        return Identity.load(certificate_file, key_file)
+    identity = Identity.generate()
+    identity.save(certificate_file, key_file)
+    print(f"Made a new identity: {certificate_file} and {key_file}.", file=sys.stderr)
+    return identity
+
+
+def load_or_create_secret(file: Path) -> bytes:
+    """Read the secret behind relay tickets; make it at the first start.
+
+    Raises:
+        UsageError: it cannot be read or written, or is too short to be a secret.
+    """
+    try:
+        secret = file.read_bytes()
+    except FileNotFoundError:
+        secret = os.urandom(SECRET_BYTES)
+        write_private_file(file, secret)
+    except OSError as error:
+        raise UsageError(f"Cannot read {file}: {error.strerror}.") from None
+    if len(secret) != SECRET_BYTES:
+        raise UsageError(f"{file} is damaged. Remove it; running calls then start again.")
+    return secret

@@ -1,0 +1,249 @@
+"""The simulated world: the production sessions in virtual time, over a virtual internet.
+
+    PeerSession --+
+    PeerSession --+-- Simulation (one clock, one queue of wake-ups) -- VirtualInternet (NATs, links)
+    Intermediate -+
+
+Only links, NATs, sources and the clock are made up. A run repeats in every time, length, path and
+decision for a seed; the bytes differ, since the cryptography draws its own dice.
+"""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+import struct
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from random import Random
+from typing import assert_never
+
+from p2pquic.core.actions import Finish, Log, PlayMedia, SendDatagram, StartMedia, StopMedia
+from p2pquic.core.addresses import LocalAddress, LocalSocket, SocketAddress
+from p2pquic.core.events import (
+    DatagramReceived,
+    DeadlinePassed,
+    Event,
+    HangUpRequested,
+    MediaPacketReady,
+    SocketsChanged,
+)
+from p2pquic.core.machine import Machine
+from p2pquic.core.trace import Entry, FrameReceived, PathSelected, Record
+from p2pquic.lab.scenarios import FRAME_CADENCE, Change, Link, Scenario, timeline
+from p2pquic.lab.virtual_internet import VirtualInternet
+from p2pquic.quic.identity import Identity
+from p2pquic.session.intermediate_session import IntermediateSession
+from p2pquic.session.pair_session import RelayUse, Resilience
+from p2pquic.session.peer_session import PeerConfig, PeerSession
+
+SERVER_PORT = 12345
+FIRST_PORT = 40000  # of the peers' sockets; each new one gets the next
+SETTLE_LIMIT = 20.0  # virtual seconds in which a call must have settled
+FRAME_BYTES = 160  # of Opus at 64 kbit/s in 20 ms
+
+
+class NeverSettledError(AssertionError):
+    """The call did not get as far as its scenario wants before anything changes."""
+
+
+@dataclass(frozen=True)
+class AppliedChange:
+    """A change and when it happened; `end` is when what came is usable."""
+
+    kind: str
+    interface: str
+    start: float
+    end: float
+
+
+@dataclass
+class VirtualHost:
+    """A machine with its session, its sockets, and what it traced."""
+
+    name: str
+    machine: Machine
+    sockets: dict[LocalAddress, LocalSocket] = field(default_factory=dict)
+    trace: list[Entry] = field(default_factory=list)
+    wake_at: float | None = None
+    frames: int = 0
+    finished: str | None = None
+
+    def records(self, kind: type[Record]) -> list[Entry]:
+        """The entries of one kind."""
+        return [entry for entry in self.trace if isinstance(entry.record, kind)]
+
+
+class Simulation:
+    """One scenario with one seed."""
+
+    def __init__(
+        self,
+        scenario: Scenario,
+        seed: int,
+        *,
+        resilience: Resilience = "hedged",
+        relay: RelayUse = "auto",
+    ) -> None:
+        self.scenario = scenario
+        self.seed = seed
+        self.now = 0.0
+        self.changes: list[AppliedChange] = []
+        self._random = Random(seed)
+        self._agenda: list[tuple[float, int, Callable[[], None]]] = []
+        self._order = itertools.count()
+        self._ports = itertools.count(FIRST_PORT)
+        topology = scenario.topology
+        self.internet = VirtualInternet(topology, scenario.links_up, Random(seed + 1))
+        server_address = self.internet.local_addresses("server")[0]
+        listen = LocalSocket(server_address.host, SERVER_PORT, server_address.interface)
+        identity = Identity.generate()
+        secret = self._random.randbytes(32)
+        server = IntermediateSession(listen, identity, secret, self._random.randbytes)
+        self.server = VirtualHost("server", server, {server_address: listen})
+        roles = {"mover": scenario.mover_role, "other": scenario.other_role}
+        identities = _identities(scenario)
+        self.mover, self.other = (
+            VirtualHost(
+                name,
+                PeerSession(
+                    PeerConfig(
+                        SocketAddress(listen.host, listen.port),
+                        identity.key_hash,
+                        roles[name],
+                        "lab",
+                        resilience,
+                        relay,
+                    ),
+                    identities[name],
+                    self._random.randbytes,
+                ),
+            )
+            for name in ("mover", "other")
+        )
+        self.hosts = {host.name: host for host in (self.mover, self.other, self.server)}
+        self.peer_ids = {name: identities[name].peer_id for name in identities}
+
+    # ---- running -----------------------------------------------------------------------------
+
+    def run(self) -> None:
+        """The whole scenario: start, settle, change, aftermath, hang up."""
+        self.settle()
+        begin = self.now + self.scenario.settle
+        changes = timeline(self.scenario, self.seed)
+        for change in changes:
+            self.at(begin + change.at, lambda change=change: self.apply(change))  # type: ignore[misc]
+        last = max((change.at for change in changes), default=0.0)
+        self.run_until(begin + last + self.scenario.aftermath)
+        for host in (self.mover, self.other):
+            self._feed(host, HangUpRequested("the scenario is over"))
+        self.run_until(self.now + 1.0)
+
+    def settle(self) -> None:
+        """Start both peers and wait until each speaks on the kind of path the scenario wants."""
+        self.at(0.0, lambda: self._refresh_sockets(self.other))
+        self.at(self.scenario.stagger, lambda: self._refresh_sockets(self.mover))
+        while not self._is_settled():
+            if self.now > SETTLE_LIMIT:
+                raise NeverSettledError(f"{self.scenario.name}, seed {self.seed}")
+            self.run_until(self.now + 0.05)
+
+    def run_until(self, end: float) -> None:
+        """Let virtual time pass."""
+        while (step := self._next_time()) is not None and step <= end:
+            self.now = max(self.now, step)
+            for arrival in self.internet.deliver(self.now):
+                host = self.hosts[arrival.host]
+                if arrival.local in host.sockets.values():
+                    received = DatagramReceived(arrival.local, arrival.remote, arrival.data)
+                    self._feed(host, received)
+            while self._agenda and self._agenda[0][0] <= self.now:
+                heapq.heappop(self._agenda)[2]()
+            for host in self.hosts.values():
+                if host.wake_at is not None and host.wake_at <= self.now:
+                    self._feed(host, DeadlinePassed())
+        self.now = end
+
+    def at(self, time: float, action: Callable[[], None]) -> None:
+        """Do something at a time."""
+        heapq.heappush(self._agenda, (time, next(self._order), action))
+
+    def apply(self, change: Change) -> None:
+        """An interface goes or comes, now."""
+        host = self.hosts[change.host]
+        link = Link(change.host, change.interface)
+        if change.kind == "interface_down":
+            self.internet.interface_down(link)
+        else:
+            self.internet.interface_up(link)
+        self.changes.append(AppliedChange(change.kind, change.interface, self.now, self.now))
+        self._refresh_sockets(host)
+
+    # ---- hosts -------------------------------------------------------------------------------
+
+    def _next_time(self) -> float | None:
+        times = [
+            self.internet.next_time,
+            self._agenda[0][0] if self._agenda else None,
+            *(host.wake_at for host in self.hosts.values()),
+        ]
+        return min((time for time in times if time is not None), default=None)
+
+    def _is_settled(self) -> bool:
+        return all(
+            any(
+                isinstance(entry.record, PathSelected)
+                and entry.record.kind == self.scenario.settles_on
+                for entry in host.trace
+            )
+            for host in (self.mover, self.other)
+        ) and any(host.records(FrameReceived) for host in (self.mover, self.other))
+
+    def _refresh_sockets(self, host: VirtualHost) -> None:
+        """What the driver does when the kernel reports a change."""
+        host.sockets = {
+            address: host.sockets.get(address)
+            or LocalSocket(address.host, next(self._ports), address.interface)
+            for address in self.internet.local_addresses(host.name)
+        }
+        self._feed(host, SocketsChanged(tuple(host.sockets.values())))
+
+    def _feed(self, host: VirtualHost, event: Event) -> None:
+        if host.finished is not None:
+            return
+        for action in host.machine.handle(event, self.now):
+            match action:
+                case SendDatagram(local, remote, data):
+                    if local in host.sockets.values():
+                        self.internet.send(host.name, local, remote, data, self.now)
+                case Log(record):
+                    host.trace.append(Entry(self.now, record))
+                case StartMedia():
+                    self.at(
+                        self.now + self._random.uniform(0, FRAME_CADENCE), lambda: self._tick(host)
+                    )
+                case Finish(reason):
+                    host.finished = reason
+                case PlayMedia() | StopMedia():
+                    pass
+                case _:
+                    assert_never(action)
+        host.wake_at = None if host.finished is not None else host.machine.deadline
+
+    def _tick(self, host: VirtualHost) -> None:
+        """The source's next frame, and the one after."""
+        seq = host.frames
+        host.frames += 1
+        header = struct.pack(
+            ">BBHII", 0x80, 96, seq & 0xFFFF, seq * 960 & 0xFFFFFFFF, len(host.name)
+        )
+        self.at(self.now + FRAME_CADENCE, lambda: self._tick(host))
+        self._feed(host, MediaPacketReady(header + bytes(FRAME_BYTES)))
+
+
+def _identities(scenario: Scenario) -> dict[str, Identity]:
+    """New keys, such that the mover is at the end of the QUIC connection the scenario wants."""
+    low, high = sorted((Identity.generate(), Identity.generate()), key=lambda each: each.peer_id)
+    if scenario.mover_quic_role == "server":
+        low, high = high, low
+    return {"mover": low, "other": high}

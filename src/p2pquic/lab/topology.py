@@ -1,0 +1,228 @@
+"""The lab's world: the hosts and NATs of a scenario as network namespaces of this kernel.
+
+    namespace "mover"             namespace "NAT of mover/wlan0"         process of `internet`
+      wlan0  --------- veth --------- lan  nftables, forwarding  wan --TUN--+
+      rmnet0 --------- veth --------- (another such namespace)   wan --TUN--+--- TUN of the others
+
+A public interface needs no NAT: it is the TUN device itself. The NAT is the kernel's own
+masquerade, and it also drops what nobody asked for: an unsolicited packet that conntrack
+remembers would occupy the very flow a punch is about to open and move it to another port.
+
+What a peer learns of a change, it learns from its own kernel: an interface goes as Wi-Fi does when
+it loses its access point (the link, with it the routes, then the address), and comes as a machine's
+network manager makes it come (link, address, default route with a metric).
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterable
+from contextlib import ExitStack
+from subprocess import PIPE
+from types import TracebackType
+from typing import NamedTuple
+
+from p2pquic.core.errors import UsageError
+from p2pquic.lab.internet import Internet, Report
+from p2pquic.lab.namespaces import CommandFailedError, Namespace, require_programs, stop
+from p2pquic.lab.scenarios import Access, Host, Link, Nat, Topology
+
+FIRST_METRIC = 600  # NetworkManager's for Wi-Fi; an interface less preferred has 100 more
+
+HOST_SYSCTLS = {
+    "ipv6/conf/all/disable_ipv6": "1",  # its duplicate address detection would delay everything
+    "ipv6/conf/default/disable_ipv6": "1",
+    "ipv4/conf/all/rp_filter": "2",  # loose, as distributions have it: two uplinks are two routes
+    "ipv4/conf/default/rp_filter": "2",
+}
+ROUTER_SYSCTLS = HOST_SYSCTLS | {"ipv4/ip_forward": "1"}
+
+
+class Span(NamedTuple):
+    """When a change began and was complete, in seconds of this machine's monotonic clock."""
+
+    begin: float
+    end: float
+
+
+class KernelWorld:
+    """A scenario's hosts, running. Close it, or use it in a `with`; nothing stays behind.
+
+    Raises:
+        MissingRequirementError: this machine or this user cannot have such a world.
+        UsageError: no NAT of the kernel behaves as the topology asks.
+    """
+
+    def __init__(self, topology: Topology, links_up: Iterable[Link], seed: int) -> None:
+        require_programs()
+        self._accesses = topology.accesses
+        self._metrics = {
+            Link(host.name, each.name): FIRST_METRIC + 100 * number
+            for host in topology.hosts
+            for number, each in enumerate(host.interfaces)
+        }
+        self._tuns: dict[Link, int] = {}
+        self._hosts: dict[str, Namespace] = {}
+        self._ip: dict[str, _ArmedIp] = {}
+        with ExitStack() as stack:  # whatever was built is taken down if the rest cannot be
+            for host in topology.hosts:
+                self._build_host(host, stack)
+            self._internet = Internet(topology, links_up, self._tuns, seed)
+            stack.callback(self._internet.close)
+            for link in links_up:
+                self.interface_up(link)
+            self._teardown = stack.pop_all()
+
+    def __enter__(self) -> KernelWorld:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Take everything down. Programs started in the hosts should have been stopped."""
+        self._teardown.close()
+
+    def host(self, name: str) -> Namespace:
+        """The machine of this name, to start programs in."""
+        return self._hosts[name]
+
+    def interface_up(self, link: Link) -> Span:
+        """The interface gets its link, address and route; at `end` it is usable."""
+        self._internet.take_up(link)
+        access, metric = self._accesses[link], self._metrics[link]
+        prefix, via = (24, f"via {access.gateway}") if access.gateway else (32, "")
+        return self._ip[link.host].apply(
+            f"link set {link.interface} up",
+            f"address add {access.address}/{prefix} dev {link.interface}",
+            f"route add default {via} dev {link.interface} metric {metric}",
+        )
+
+    def interface_down(self, link: Link) -> Span:
+        """The interface loses link, routes and address; from `begin` on nothing passes it."""
+        span = self._ip[link.host].apply(
+            f"link set {link.interface} down",
+            f"address flush dev {link.interface}",
+        )
+        self._internet.take_down(link)
+        return span
+
+    def report(self) -> Report:
+        """What the internet carried so far, and how late."""
+        return self._internet.report()
+
+    def _build_host(self, host: Host, stack: ExitStack) -> None:
+        machine = self._hosts[host.name] = Namespace(host.name)
+        stack.callback(machine.close)
+        machine.set_sysctls(HOST_SYSCTLS)
+        machine.run(["ip", "link", "set", "lo", "up"])
+        for interface in host.interfaces:
+            link = Link(host.name, interface.name)
+            edge, device = machine, interface.name
+            if interface.nat is not None:
+                edge, device = Namespace(f"the NAT of {link}"), "wan"
+                stack.callback(edge.close)
+            self._tuns[link] = edge.open_tun(device)
+            stack.callback(os.close, self._tuns[link])
+            if interface.nat is not None:
+                _build_router(edge, machine, interface.name, interface.nat, self._accesses[link])
+        self._ip[host.name] = _ArmedIp(machine)
+        stack.callback(self._ip[host.name].close)
+
+
+class _ArmedIp:
+    """The `ip` program, started and waiting for its orders, so that a change takes one millisecond.
+
+    Starting it takes longer than what it does, and that time would count as part of the outage.
+    """
+
+    def __init__(self, machine: Namespace) -> None:
+        self._machine = machine
+        self._arm()
+
+    def _arm(self) -> None:
+        self._process = self._machine.start(["ip", "-batch", "-"], (), PIPE, PIPE, PIPE)
+
+    def apply(self, *orders: str) -> Span:
+        """Carry out the orders, and arm again for the next.
+
+        Raises:
+            CommandFailedError: the kernel refused one.
+        """
+        begin = time.monotonic()
+        _, complaint = self._process.communicate("\n".join(orders) + "\n")
+        end = time.monotonic()
+        if self._process.returncode != 0:
+            raise CommandFailedError(f"ip failed in {self._machine.name}: {complaint}")
+        self._arm()
+        return Span(begin, end)
+
+    def close(self) -> None:
+        stop(self._process)
+
+
+def _build_router(
+    router: Namespace, machine: Namespace, interface: str, nat: Nat, access: Access
+) -> None:
+    router.set_sysctls(ROUTER_SYSCTLS)
+    orders = (
+        "link set lo up",
+        f"link add lan type veth peer name {interface} netns {machine.path}",
+        "link set lan up",
+        f"address add {access.gateway}/24 dev lan",
+        "link set wan up",
+        f"address add {access.public}/32 dev wan",
+        "route add default dev wan",
+    )
+    router.run(["ip", "-batch", "-"], "\n".join(orders) + "\n", fds=[machine.fd])
+    router.run(["nft", "-f", "-"], nat_rules(nat, access))
+    lifetime = str(round(nat.lifetime))
+    router.set_sysctls(
+        {
+            "netfilter/nf_conntrack_udp_timeout": lifetime,
+            "netfilter/nf_conntrack_udp_timeout_stream": lifetime,
+        }
+    )
+
+
+def nat_rules(nat: Nat, access: Access) -> str:
+    """The nftables rules that make the kernel this kind of NAT between `lan` and `wan`.
+
+    masquerade keeps the port while it is free: in practice endpoint-independent mapping, with
+    the filtering of conntrack, which is by address and port. fully-random takes a new port for
+    every flow: symmetric. A full cone also lets strangers in, all of them to the one machine.
+
+    Raises:
+        UsageError: no NAT of the kernel behaves so.
+    """
+    masquerade, welcome, unsolicited = "masquerade", "", "drop"
+    match nat.mapping, nat.filtering, nat.port_preservation:
+        case "endpoint-independent", "address-and-port-dependent", True:
+            pass
+        case "address-and-port-dependent", "address-and-port-dependent", False:
+            masquerade = "masquerade fully-random"
+        case "endpoint-independent", "endpoint-independent", True:
+            welcome, unsolicited = f'iifname "wan" dnat to {access.address}', "accept"
+        case _:
+            raise UsageError(f"The lab cannot build a NAT like {nat}; the simulator can.")
+    return f"""
+        table ip nat {{
+            chain incoming {{ type nat hook prerouting priority dstnat; {welcome}
+            }}
+            chain outgoing {{ type nat hook postrouting priority srcnat; oifname "wan" {masquerade}
+            }}
+        }}
+        table ip filter {{
+            chain input {{ type filter hook input priority filter; iifname "wan" ct state new drop
+            }}
+            chain forward {{ type filter hook forward priority filter
+                iifname "wan" ct state new {unsolicited}
+            }}
+        }}
+    """

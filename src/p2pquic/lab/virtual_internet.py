@@ -1,0 +1,222 @@
+"""The internet between access networks: links in time, and on them the simulator's world.
+
+    host -- NAT -- access link -- (core, no delay) -- access link -- NAT -- host
+            |      `AccessLinks`: delay, jitter, loss, up and down      |
+            `-----------------  `VirtualInternet` adds these  ---------'
+
+`AccessLinks` is what both worlds share; in the lab its cargo is IP packets of real kernels, in
+the simulator UDP payloads. In the simulator the NAT stands at the host's end of the access link:
+it maps a packet the moment it is sent and judges one the moment it arrives, which is what makes
+hole punching a race worth simulating. A packet that left before its interface went down travels
+on; a packet that arrives at an interface that is down dies there in silence.
+
+Both are pure: time is passed in, dice come seeded, and the runner asks `next_time` when to call
+again. No ICMP, no MTU, no bandwidth.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+from random import Random
+from typing import Generic, Literal, NamedTuple, TypeVar
+
+from p2pquic.core.addresses import LocalAddress, LocalSocket, SocketAddress
+from p2pquic.core.errors import UsageError
+from p2pquic.lab.nat import NatBox
+from p2pquic.lab.scenarios import Interface, Link, Topology
+
+Cargo = TypeVar("Cargo")
+Fate = Literal["sent", "arrived", "lost", "dead", "unroutable", "refused"]
+
+
+class Tally(NamedTuple):
+    """What became of packets from one link to another; `target` None is nowhere.
+
+    "sent" counts all of them and is the sum of the next four once nothing is in the air:
+    "arrived" at the far access network, "lost" by the dice, "dead" at an interface that was down
+    (at either end), "unroutable" for want of such an address. Of those that arrived a NAT
+    "refused" some; only the simulator can see that.
+    """
+
+    source: Link
+    target: Link | None
+    fate: Fate
+
+
+class Flight(NamedTuple, Generic[Cargo]):
+    """A packet in the air, ordered by arrival and then by departure."""
+
+    time: float
+    number: int
+    source: Link
+    target: Link
+    cargo: Cargo
+
+
+class AccessLinks(Generic[Cargo]):
+    """The access links of a topology and what is in the air on them; `tallies` counts packets."""
+
+    def __init__(self, topology: Topology, links_up: Iterable[Link], random: Random) -> None:
+        self._interfaces = topology.interfaces
+        self._link_of = {access.public: link for link, access in topology.accesses.items()}
+        self._up: set[Link] = set()
+        self._random = random
+        self._in_the_air: list[Flight[Cargo]] = []
+        self._departures = 0
+        self.tallies: Counter[Tally] = Counter()
+        for link in links_up:
+            self.take_up(link)
+
+    @property
+    def next_time(self) -> float | None:
+        """When the next packet arrives somewhere; None while none is in the air."""
+        return self._in_the_air[0].time if self._in_the_air else None
+
+    def is_up(self, link: Link) -> bool:
+        return link in self._up
+
+    def take_up(self, link: Link) -> None:
+        """The link is usable.
+
+        Raises:
+            UsageError: the topology has no such link.
+        """
+        if link not in self._interfaces:
+            raise UsageError(f"The topology has no link {link}.")
+        self._up.add(link)
+
+    def take_down(self, link: Link) -> None:
+        """The link is dead: what arrives there from now on dies.
+
+        Raises:
+            UsageError: the topology has no such link.
+        """
+        if link not in self._interfaces:
+            raise UsageError(f"The topology has no link {link}.")
+        self._up.discard(link)
+
+    def depart(self, source: Link, destination: str, cargo: Cargo, now: float) -> None:
+        """A packet leaves `source` for the public address `destination`.
+
+        A packet to the address it comes from goes nowhere: no NAT here makes a hairpin.
+        """
+        target = self._link_of.get(destination)
+        self.tallies[Tally(source, target, "sent")] += 1
+        if source not in self._up:
+            self.tallies[Tally(source, target, "dead")] += 1
+            return
+        if target is None or target == source:
+            self.tallies[Tally(source, target, "unroutable")] += 1
+            return
+        links = self._interfaces[source], self._interfaces[target]
+        if any(self._random.random() < link.loss for link in links):
+            self.tallies[Tally(source, target, "lost")] += 1
+            return
+        arrival = now + sum(self._transit(link) for link in links)
+        self._departures += 1
+        flight = Flight(arrival, self._departures, source, target, cargo)
+        heapq.heappush(self._in_the_air, flight)
+
+    def arrive(self, now: float) -> list[Flight[Cargo]]:
+        """Every packet that has reached a living link by `now`, in the order of arrival."""
+        flights = []
+        while self._in_the_air and self._in_the_air[0].time <= now:
+            flight = heapq.heappop(self._in_the_air)
+            alive = flight.target in self._up
+            self.tallies[Tally(flight.source, flight.target, "arrived" if alive else "dead")] += 1
+            if alive:
+                flights.append(flight)
+        return flights
+
+    def _transit(self, link: Interface) -> float:
+        """Seconds a packet spends on one access link. No jitter rolls no dice."""
+        return link.delay + (self._random.uniform(0.0, link.jitter) if link.jitter else 0.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """A datagram reached the socket `local` of `host`; `remote` is its sender as seen there."""
+
+    host: str
+    local: LocalSocket
+    remote: SocketAddress
+    data: bytes
+
+
+class _Datagram(NamedTuple):
+    source: SocketAddress
+    destination: SocketAddress
+    data: bytes
+
+
+class VirtualInternet:
+    """Everything between the sockets of a topology. `tallies` counts packets by their fate."""
+
+    def __init__(self, topology: Topology, links_up: Iterable[Link], random: Random) -> None:
+        self._links: AccessLinks[_Datagram] = AccessLinks(topology, links_up, random)
+        self._accesses = topology.accesses
+        self._nats = {
+            link: NatBox(each.nat, self._accesses[link].public, random)
+            for link, each in topology.interfaces.items()
+            if each.nat is not None
+        }
+
+    @property
+    def next_time(self) -> float | None:
+        """When to call `deliver`; None while no packet is in the air."""
+        return self._links.next_time
+
+    @property
+    def tallies(self) -> Counter[Tally]:
+        return self._links.tallies
+
+    def local_addresses(self, host: str) -> tuple[LocalAddress, ...]:
+        """The usable addresses of a host, preferred first: what its kernel would tell it."""
+        return tuple(
+            LocalAddress(access.address, link.interface)
+            for link, access in self._accesses.items()
+            if link.host == host and self._links.is_up(link)
+        )
+
+    def interface_up(self, link: Link) -> None:
+        """The interface has its address and route again. Its NAT remembers what it knew."""
+        self._links.take_up(link)
+
+    def interface_down(self, link: Link) -> None:
+        """The interface is gone; what is on the way to it dies when it arrives."""
+        self._links.take_down(link)
+
+    def send(
+        self, host: str, local: LocalSocket, remote: SocketAddress, data: bytes, now: float
+    ) -> None:
+        """A host sends a datagram from its socket `local` to `remote`.
+
+        Raises:
+            UsageError: the host has no such interface, or another address on it.
+        """
+        link = Link(host, local.interface)
+        if link not in self._accesses or self._accesses[link].address != local.host:
+            raise UsageError(f"{host} has no address {local.host} on {local.interface}.")
+        source = local.address
+        if link in self._nats and self._links.is_up(link):
+            source = self._nats[link].outbound(source, remote, now)
+        self._links.depart(link, remote.host, _Datagram(source, remote, data), now)
+
+    def deliver(self, now: float) -> list[Arrival]:
+        """Every datagram that has reached a socket by `now`, in the order of arrival."""
+        arrivals = []
+        for flight in self._links.arrive(now):
+            link, datagram = flight.target, flight.cargo
+            reached: SocketAddress | None = datagram.destination
+            if link in self._nats:
+                nat = self._nats[link]
+                reached = nat.inbound(datagram.destination, datagram.source, flight.time)
+            if reached is None:
+                self.tallies[Tally(flight.source, link, "refused")] += 1
+                continue
+            local = LocalSocket(reached.host, reached.port, link.interface)
+            arrivals.append(Arrival(link.host, local, datagram.source, datagram.data))
+        return arrivals

@@ -1,0 +1,192 @@
+"""One asyncio loop owns everything: it feeds one session and performs what the session orders.
+
+    datagram, addresses, media, timer, signal
+        ->  session.handle(event, now)  ->  actions, in order
+        ->  one timer for session.deadline
+
+The driver decides nothing and waits for nothing: an event is handled in the call that reports it,
+and its packets have left when that call returns.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Callable
+from typing import Any, Protocol, assert_never
+
+from p2pquic.core.actions import (
+    Action,
+    Finish,
+    Log,
+    PlayMedia,
+    SendDatagram,
+    StartMedia,
+    StopMedia,
+)
+from p2pquic.core.addresses import LocalAddress
+from p2pquic.core.events import (
+    DatagramReceived,
+    DeadlinePassed,
+    Event,
+    HangUpRequested,
+    SocketsChanged,
+)
+from p2pquic.core.machine import Machine
+from p2pquic.core.trace import AddressChanged, Closed, Entry, Record
+from p2pquic.net.udp import UdpSockets
+
+FAREWELL_LIMIT = 0.5  # seconds a session may take to say goodbye; the rest is for closing files
+
+WriteEntry = Callable[[Entry], None]
+
+
+class MediaSink(Protocol):
+    """Performs the media actions of a session."""
+
+    def start(self) -> None:
+        """Open the source."""
+        ...
+
+    def play(self, remote: str, rtp: bytes) -> None:
+        """Give one RTP packet to the playout of `remote`."""
+        ...
+
+    def stop(self, remote: str) -> None:
+        """End the playout of `remote`."""
+        ...
+
+
+class NoMedia:
+    """For a session that carries none: an order to play is a bug of the session."""
+
+    def start(self) -> None:
+        raise NotImplementedError("this session has no media")
+
+    def play(self, remote: str, rtp: bytes) -> None:
+        raise NotImplementedError("this session has no media")
+
+    def stop(self, remote: str) -> None:
+        raise NotImplementedError("this session has no media")
+
+
+class Driver:
+    """Runs one session in the running asyncio loop, until it finishes."""
+
+    def __init__(self, write: WriteEntry) -> None:
+        self._write = write
+        self._media: MediaSink = NoMedia()
+        self._loop = asyncio.get_running_loop()
+        self._session: Machine | None = None
+        self._waiting: deque[Event] = deque()
+        self._handling = False
+        self._timer: asyncio.TimerHandle | None = None
+        self._finished: asyncio.Future[Finish] = self._loop.create_future()
+        self._addresses: tuple[LocalAddress, ...] = ()
+        self.sockets = UdpSockets(self._on_datagram, self.record)
+        self._loop.set_exception_handler(self._on_bug)
+
+    def run(self, session: Machine, media: MediaSink | None = None) -> None:
+        """Start feeding `session`: first what was reported before it was there."""
+        self._session = session
+        self._media = media or self._media
+        self._feed_waiting()
+
+    def feed(self, event: Event) -> None:
+        """Hand one event to the session and perform what it orders, before returning.
+
+        An event that happens while another is performed waits its turn.
+        """
+        self._waiting.append(event)
+        if not self._handling:
+            self._feed_waiting()
+
+    def follow(self, addresses: tuple[LocalAddress, ...]) -> None:
+        """These are the usable addresses now: have their sockets and tell the session."""
+        before, self._addresses = self._addresses, addresses
+        added = [str(address) for address in addresses if address not in before]
+        removed = [str(address) for address in before if address not in addresses]
+        if added or removed or not addresses:  # a change of preference alone is the session's
+            self.record(AddressChanged(added, removed))
+        self.feed(SocketsChanged(self.sockets.follow(addresses)))
+
+    def record(self, record: Record) -> None:
+        """Write one record to the trace."""
+        self._write(Entry(time.monotonic(), record))
+
+    def hang_up(self, reason: str) -> None:
+        """Ask the session to end, and end without it if it does not."""
+        self.feed(HangUpRequested(reason))
+        self._loop.call_later(FAREWELL_LIMIT, self._finish, Finish(reason))
+
+    def fail(self, error: BaseException) -> None:
+        """End the run: `wait_until_finished` raises `error`."""
+        if not self._finished.done():
+            self._finished.set_exception(error)
+
+    async def wait_until_finished(self) -> Finish:
+        """The session's own end, or the error that ended it."""
+        return await asyncio.shield(self._finished)
+
+    def close(self) -> None:
+        """Feed nothing any more and close the sockets."""
+        self._session = None
+        self._disarm()
+        self.sockets.close()
+
+    def _feed_waiting(self) -> None:
+        self._handling = True
+        while self._waiting and self._session is not None and not self._finished.done():
+            event = self._waiting.popleft()
+            for action in self._session.handle(event, time.monotonic()):
+                self._perform(action)
+        self._handling = False
+        self._arm()
+
+    def _perform(self, action: Action) -> None:
+        match action:
+            case SendDatagram(local, remote, data):
+                self.sockets.send(local, remote, data)
+            case PlayMedia(remote, rtp):
+                self._media.play(remote, rtp)
+            case Log(record):
+                self.record(record)
+            case StartMedia():
+                self._media.start()
+            case StopMedia(remote):
+                self._media.stop(remote)
+            case Finish():
+                self._finish(action)
+            case _:
+                assert_never(action)
+
+    def _arm(self) -> None:
+        """One timer, for the session's deadline; asyncio's clock is the session's clock."""
+        deadline = None if self._session is None else self._session.deadline
+        if self._timer is not None and self._timer.when() == deadline:
+            return
+        self._disarm()
+        if deadline is not None and not self._finished.done():
+            self._timer = self._loop.call_at(deadline, self._on_deadline)
+
+    def _disarm(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _on_deadline(self) -> None:
+        self._timer = None
+        self.feed(DeadlinePassed())
+
+    def _on_datagram(self, *fields: Any) -> None:
+        self.feed(DatagramReceived(*fields))
+
+    def _finish(self, finish: Finish) -> None:
+        if not self._finished.done():
+            self._finished.set_result(finish)
+            self.record(Closed(finish.reason))
+
+    def _on_bug(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        del loop
+        self.fail(context.get("exception") or RuntimeError(str(context["message"])))

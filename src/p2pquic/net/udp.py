@@ -1,0 +1,178 @@
+"""Our UDP sockets: one per usable local address, bound to it and to its device.
+
+    usable addresses  ->  open / close  ->  LocalSocket ...  ->  the session's SocketsChanged
+
+Bound to the device, a packet leaves by that interface or not at all; without, the kernel could
+send a cellular packet over Wi-Fi. A send error is counted, traced once per kind and socket, and
+decides nothing: whether an address is alive is the monitor's to say; whether a path is, the
+session's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import os
+import socket
+import sys
+from collections import Counter
+from collections.abc import Callable, Iterable
+
+from p2pquic.core.addresses import LocalAddress, LocalSocket, SocketAddress
+from p2pquic.core.errors import UsageError
+from p2pquic.core.trace import Dropped, Record
+from p2pquic.net.monitor.usable import LOOPBACK_INTERFACE
+
+MAX_DATAGRAM = 2048  # bytes; ours stay below 1280, and no Ethernet path carries more than 1500
+READS_PER_WAKE = 64  # datagrams; more would keep timers and the other sockets waiting
+RECEIVE_BUFFER = 1 << 20  # bytes; 1 MiB holds a second of a busy relay while Python is away
+
+# linux/in.h and linux/in6.h; the socket module does not name them.
+_LINUX_IP_MTU_DISCOVER, _LINUX_IPV6_MTU_DISCOVER = 10, 23
+_LINUX_PMTUDISC_PROBE = 3  # set the DF bit, and do not believe cached (forgeable) path MTUs
+
+OnDatagram = Callable[[LocalSocket, SocketAddress, bytes], None]
+OnRecord = Callable[[Record], None]
+
+
+def open_udp_socket(address: SocketAddress, interface: str = "") -> socket.socket:
+    """A non-blocking UDP socket bound to `address`, and to the device `interface` if given.
+
+    Raises:
+        OSError: the address is gone, taken, or not ours.
+    """
+    family = socket.AF_INET6 if address.family == 6 else socket.AF_INET
+    udp = socket.socket(family, socket.SOCK_DGRAM)
+    try:
+        udp.setblocking(False)
+        udp.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER)
+        if family == socket.AF_INET6:
+            udp.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        _forbid_fragments(udp)
+        if interface and sys.platform == "linux":
+            udp.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, interface.encode() + b"\0")
+        udp.bind(address)
+    except BaseException:
+        udp.close()
+        raise
+    return udp
+
+
+def _forbid_fragments(udp: socket.socket) -> None:
+    """Set the Don't Fragment bit, as RFC 9000 section 14 demands; where the system has a way."""
+    if sys.platform == "linux":
+        if udp.family == socket.AF_INET6:
+            level, option = socket.IPPROTO_IPV6, _LINUX_IPV6_MTU_DISCOVER
+        else:
+            level, option = socket.IPPROTO_IP, _LINUX_IP_MTU_DISCOVER
+        udp.setsockopt(level, option, _LINUX_PMTUDISC_PROBE)
+    elif udp.family == socket.AF_INET6:
+        udp.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_DONTFRAG, 1)
+
+
+class UdpSockets:
+    """The open sockets of one process, read through the running asyncio loop."""
+
+    def __init__(self, on_datagram: OnDatagram, on_record: OnRecord) -> None:
+        self._on_datagram = on_datagram
+        self._on_record = on_record
+        self._open: dict[LocalSocket, socket.socket] = {}
+        self.faults: Counter[tuple[LocalSocket, str]] = Counter()
+
+    def listen(self, address: SocketAddress) -> LocalSocket:
+        """Open the one socket of a server.
+
+        Raises:
+            UsageError: the address cannot be listened on; says why.
+        """
+        try:
+            return self._add(open_udp_socket(address), interface="")
+        except OSError as error:
+            raise UsageError(f"Cannot listen on {address}: {_reason(error)}.") from None
+
+    def follow(self, addresses: Iterable[LocalAddress]) -> tuple[LocalSocket, ...]:
+        """Have exactly one socket per address: open the new, close the vanished, keep the rest.
+
+        An address that went away before it could be bound is left out and traced: the monitor is
+        about to say the same.
+        """
+        wanted = list(addresses)
+        by_address = {LocalAddress(local.host, local.interface): local for local in self._open}
+        for address in by_address.keys() - set(wanted):
+            self._remove(by_address.pop(address))
+        for address in wanted:
+            if address not in by_address:
+                try:
+                    by_address[address] = self._open_bound(address)
+                except OSError as error:
+                    self._on_record(Dropped(f"cannot bind: {_reason(error)}", str(address)))
+        return tuple(by_address[address] for address in wanted if address in by_address)
+
+    def send(self, local: LocalSocket, remote: SocketAddress, data: bytes) -> None:
+        """Send at once or not at all; UDP owes nothing more."""
+        udp = self._open.get(local)
+        if udp is None:
+            self._count(local, "sending on a closed socket")
+            return
+        try:
+            udp.sendto(data, remote)
+        except OSError as error:
+            self._count(local, f"sending: {_reason(error)}")
+
+    def close(self) -> None:
+        """Close all; may be called twice."""
+        for local in list(self._open):
+            self._remove(local)
+
+    def _open_bound(self, address: LocalAddress) -> LocalSocket:
+        """Bind to the address and its device; only to the address where that right is missing.
+
+        The loopback interface is never bound to: its addresses also stand for a server on this
+        machine, whose other peers are beyond other interfaces.
+        """
+        any_port = SocketAddress(address.host, 0)
+        device = "" if address.interface == LOOPBACK_INTERFACE else address.interface
+        try:
+            udp = open_udp_socket(any_port, device)
+        except PermissionError as error:  # Linux before 5.7 wants CAP_NET_RAW
+            self._on_record(Dropped(f"cannot bind to the device: {_reason(error)}", str(address)))
+            udp = open_udp_socket(any_port)
+        return self._add(udp, address.interface)
+
+    def _add(self, udp: socket.socket, interface: str) -> LocalSocket:
+        host, port = udp.getsockname()[:2]
+        local = LocalSocket(host, port, interface)
+        self._open[local] = udp
+        asyncio.get_running_loop().add_reader(udp, self._on_readable, local, udp)
+        return local
+
+    def _remove(self, local: LocalSocket) -> None:
+        udp = self._open.pop(local)
+        asyncio.get_running_loop().remove_reader(udp)
+        udp.close()
+
+    def _on_readable(self, local: LocalSocket, udp: socket.socket) -> None:
+        for _ in range(READS_PER_WAKE):
+            if local not in self._open:
+                return  # what the last datagram led to closed this socket
+            try:
+                data, source = udp.recvfrom(MAX_DATAGRAM)
+            except BlockingIOError:
+                return
+            except OSError as error:  # an ICMP error of an earlier send, on some systems
+                self._count(local, f"receiving: {_reason(error)}")
+                return
+            self._on_datagram(local, SocketAddress(source[0], source[1]), data)
+
+    def _count(self, local: LocalSocket, fault: str) -> None:
+        self.faults[local, fault] += 1
+        if self.faults[local, fault] == 1:
+            self._on_record(Dropped(fault, str(local)))
+
+
+def _reason(error: OSError) -> str:
+    """`address already in use (EADDRINUSE)`."""
+    if error.errno is None:
+        return str(error)
+    name = errno.errorcode.get(error.errno, str(error.errno))
+    return f"{os.strerror(error.errno).lower()} ({name})"

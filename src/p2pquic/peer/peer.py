@@ -1,0 +1,116 @@
+"""The process of one peer: addresses, sockets, audio and screen around one PeerSession.
+
+monitor -> sockets -+                +-> packets
+source  -> RTP -----+-> PeerSession -+-> RTP -> playouts
+signals ------------+                +-> trace file and screen
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from dataclasses import dataclass
+from typing import Literal
+
+from p2pquic.core.addresses import SocketAddress
+from p2pquic.core.events import MediaPacketReady
+from p2pquic.core.trace import Entry
+from p2pquic.media.requirements import check_requirements
+from p2pquic.net import process
+from p2pquic.net.driver import Driver
+from p2pquic.net.monitor import create_monitor
+from p2pquic.net.trace_file import STANDARD_OUTPUT, TraceFile
+from p2pquic.peer.call_media import CallMedia
+from p2pquic.peer.terminal import Screen, open_screen
+from p2pquic.quic.identity import Identity
+from p2pquic.session.peer_session import PeerConfig, PeerSession
+
+LAST_FRAMES_TIME = (
+    0.5  # seconds between the end of the media and ours: the re-send window and a RTT
+)
+
+
+@dataclass(frozen=True)
+class PeerOptions:
+    """What a person chooses; `media` and `sink` as the command line takes them."""
+
+    intermediate: SocketAddress
+    pin: bytes
+    role: Literal["sender", "receiver", "both"]
+    room: str
+    media: str = "tone"
+    sink: str = "speaker"
+    resilience: Literal["lean", "hedged"] = "hedged"
+    relay: Literal["auto", "only", "never"] = "auto"
+    once: bool = False
+    trace: str | None = None
+
+
+def run_peer(options: PeerOptions) -> int:
+    """Take part in a room until the person, the media or the server ends it; the exit code.
+
+    Raises:
+        P2PQuicError: with the sentence to show.
+    """
+    check_requirements(
+        media=None if options.role == "receiver" else options.media,
+        sink=None if options.role == "sender" else options.sink,
+    )
+    return process.run(_run(options))
+
+
+async def _run(options: PeerOptions) -> int:
+    trace = TraceFile(options.trace)
+    stream = sys.stderr if options.trace == STANDARD_OUTPUT else sys.stdout
+    screen = open_screen(stream, f"p2pquic peer by {options.intermediate}")
+    try:
+        return await _call(options, trace, screen)
+    finally:
+        screen.close()
+        trace.close()
+
+
+async def _call(options: PeerOptions, trace: TraceFile, screen: Screen) -> int:
+    def write(entry: Entry) -> None:
+        trace.write(entry)
+        screen.show(entry)
+
+    driver = Driver(write)
+    process.on_stop_signal(driver.hang_up)
+    media = CallMedia(
+        media=options.media,
+        sink=options.sink,
+        once=options.once,
+        on_packet=lambda rtp: driver.feed(MediaPacketReady(rtp)),
+        on_end=lambda: _hang_up_after_the_last_frames(driver),
+        on_failure=driver.fail,
+    )
+    monitor = create_monitor(options.intermediate.host, driver.follow)
+    try:
+        driver.run(_create_session(options), media)
+        monitor.start()
+        finish = await driver.wait_until_finished()
+    finally:
+        monitor.close()
+        driver.close()
+        await media.close()
+    if finish.failed:
+        print(finish.reason, file=sys.stderr)
+    return 1 if finish.failed else 0
+
+
+def _create_session(options: PeerOptions) -> PeerSession:
+    config = PeerConfig(
+        intermediate=options.intermediate,
+        pin=options.pin,
+        role=options.role,
+        room=options.room,
+        resilience=options.resilience,
+        relay=options.relay,
+    )
+    return PeerSession(config, Identity.generate(), os.urandom)
+
+
+def _hang_up_after_the_last_frames(driver: Driver) -> None:
+    asyncio.get_running_loop().call_later(LAST_FRAMES_TIME, driver.hang_up, "the media ended")

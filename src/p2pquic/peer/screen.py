@@ -1,0 +1,161 @@
+"""What a person wants to know about a call, gathered from the trace: the view without the drawing.
+
+    trace entries  ->  CallView.update  ->  terminal.py draws it
+                   ->  sentence          ->  one plain line, on a pipe
+
+It reads the same records as tests and lab reports, so it cannot show what did not happen.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, field
+
+from p2pquic.core.trace import (
+    AddressChanged,
+    Closed,
+    Connected,
+    Entry,
+    Failed,
+    Interruption,
+    MemberJoined,
+    MemberLeft,
+    PathKind,
+    PathSelected,
+    PathStatistics,
+    Record,
+    Registered,
+)
+
+RECENT_EVENTS = 8  # lines under the table; more would push it off a small terminal
+SHORT_ID = 8  # hexadecimal digits of a peer id: enough to tell the people in a room apart
+
+
+@dataclass
+class RemoteView:
+    """One peer we talk to. Times in milliseconds, `loss` a share of 0..1."""
+
+    peer: str
+    role: str = ""
+    connected: bool = False
+    kind: PathKind | None = None
+    interface: str = ""
+    address: str = ""
+    rtt_ms: float | None = None
+    loss: float | None = None
+    gaps_ms: list[float] = field(default_factory=list)
+
+    @property
+    def state(self) -> str:
+        """One word for the path: where the next frame goes."""
+        if not self.connected:
+            return "connecting"
+        return self.kind or "connected"
+
+
+@dataclass
+class CallView:
+    """Everything on the screen of one peer."""
+
+    room: str = ""
+    peer: str = ""
+    observed: str = ""
+    addresses: list[str] = field(default_factory=list)
+    remotes: dict[str, RemoteView] = field(default_factory=dict)
+    recent: deque[tuple[float, str]] = field(default_factory=lambda: deque(maxlen=RECENT_EVENTS))
+
+    def update(self, entry: Entry) -> None:
+        """Take one trace entry in."""
+        text = sentence(entry.record)
+        if text is not None:
+            self.recent.append((entry.t, text))
+        match entry.record:
+            case Registered(peer, room, observed):
+                self.peer, self.room, self.observed = peer, room, observed
+            case AddressChanged(added, removed):
+                kept = [address for address in self.addresses if address not in removed]
+                self.addresses = kept + added
+            case MemberJoined(peer, role):
+                self._remote(peer).role = role
+            case MemberLeft(peer):
+                self.remotes.pop(peer, None)
+            case record:
+                self._update_remote(record)
+
+    def _update_remote(self, record: Record) -> None:
+        match record:
+            case Connected(remote, kind):
+                view = self._remote(remote)
+                view.connected, view.kind = True, kind
+            case PathSelected():
+                view = self._remote(record.remote)
+                view.kind, view.address = record.kind, record.remote_address
+                view.interface = interface_of(record.local)
+                view.rtt_ms = None
+            case PathStatistics():
+                view = self._remote(record.remote)
+                view.rtt_ms, view.loss = record.rtt_ms, record.loss
+            case Interruption():
+                self._remote(record.remote).gaps_ms.append(record.gap_ms)
+            case Closed(remote=remote) if remote:
+                self.remotes.pop(remote, None)
+
+    def _remote(self, peer: str) -> RemoteView:
+        return self.remotes.setdefault(peer, RemoteView(peer))
+
+
+def sentence(record: Record) -> str | None:
+    """The line a person should read; None for what is not worth one."""
+    match record:
+        case Registered(peer, room, observed):
+            return f"In room {room} as {short(peer)}; the server sees us at {observed}."
+        case AddressChanged(added, removed):
+            return _address_sentence(added, removed)
+        case MemberJoined(peer, role):
+            return f"{short(peer)} is in the room ({role})."
+        case MemberLeft(peer):
+            return f"{short(peer)} left the room."
+        case Connected(remote, kind):
+            return f"Connected to {short(remote)}, {_by(kind)}."
+        case PathSelected():
+            interface = interface_of(record.local) or record.local
+            way = f"{_by(record.kind)}, over {interface}"
+            return f"To {short(record.remote)} {way}: {record.reason}."
+        case Interruption():
+            counts = [
+                f"{count} {word}"
+                for count, word in (
+                    (record.lost, "lost"),
+                    (record.late, "late"),
+                    (record.resent, "re-sent"),
+                )
+                if count
+            ]
+            detail = f" (frames: {', '.join(counts)})" if counts else ""
+            return f"Interruption of {record.gap_ms:.0f} ms from {short(record.remote)}{detail}."
+        case Failed(message):
+            return message
+        case Closed(reason, remote):
+            whom = f"The call with {short(remote)} ended" if remote else "Ended"
+            return f"{whom}: {reason}."
+    return None
+
+
+def _address_sentence(added: list[str], removed: list[str]) -> str:
+    parts = [f"{address} went away" for address in removed]
+    parts += [f"{address} is usable" for address in added]
+    return "; ".join(parts) + "." if parts else "No usable network yet; waiting for one."
+
+
+def _by(kind: PathKind) -> str:
+    return "directly" if kind == "direct" else "through the relay"
+
+
+def short(peer: str) -> str:
+    """A peer id as people read it."""
+    return peer[:SHORT_ID]
+
+
+def interface_of(local: str) -> str:
+    """`wlan0` of `192.0.2.7:4433%wlan0`; empty if no interface is named."""
+    return local.rpartition("%")[2] if "%" in local else ""

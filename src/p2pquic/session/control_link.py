@@ -1,0 +1,212 @@
+"""A peer's connection to the intermediate server, kept alive wherever the peer goes.
+
+It carries signaling, brings back under which address the world sees each of our sockets
+(OBSERVED_ADDRESS, by a path of its own for every socket), and decides which socket the server
+hears us on: the relay's leg follows that choice, since both share one NAT binding.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from p2pquic.core.actions import SendDatagram
+from p2pquic.core.addresses import LocalSocket, SocketAddress
+from p2pquic.core.path import DirectPath
+from p2pquic.quic import events
+from p2pquic.quic.connection import TIMER_SLACK, MultipathConnection
+from p2pquic.quic.frames import AddressDiscovery
+from p2pquic.quic.identity import Identity
+from p2pquic.wire.signaling import Register, ToPeer, ToPeerDecoder, ToServer, encode
+
+CONTROL_ALPN = "p2pquic-control/1"
+CONTROL_STREAM = 0  # the client's first bidirectional stream
+ANSWER_LIMIT = 10.0  # seconds to wait for a server that may not be there
+PROBE_INTERVAL = 1.0  # seconds between signs of life, so that a lost server is noticed
+CHALLENGE_INTERVAL = 0.2  # seconds between challenges on a path without an answer
+
+
+class ControlLink:
+    """The connection, from the first socket on."""
+
+    def __init__(
+        self, server: SocketAddress, identity: Identity, pin: bytes, hello: Register
+    ) -> None:
+        self.server = server
+        self.observed: dict[LocalSocket, SocketAddress] = {}
+        self.local: LocalSocket | None = None  # the socket the server hears us on
+        self.failure: str | None = None  # why there is no connection any more, for a person
+        self._identity = identity
+        self._pin = pin
+        self._hello = hello
+        self._sockets: tuple[LocalSocket, ...] = ()
+        self._connection: MultipathConnection | None = None
+        self._decoder = ToPeerDecoder()
+        self._give_up_at: float | None = None
+        self._probe_at: float | None = None
+        self._challenge_at: float | None = None
+
+    @property
+    def deadline(self) -> float | None:
+        """When to call `tick`."""
+        if self._connection is None or self.local is None:
+            return self._give_up_at
+        timer = self._connection.get_timer()
+        times = [
+            self._give_up_at,
+            self._probe_at,
+            self._challenge_at,
+            None if timer is None else timer + TIMER_SLACK,
+        ]
+        return min((time for time in times if time is not None), default=None)
+
+    def owns(self, connection_id: bytes) -> bool:
+        """Whether a packet to this connection id is ours."""
+        return self._connection is not None and self._connection.owns(connection_id)
+
+    def set_sockets(self, sockets: Sequence[LocalSocket], now: float) -> None:
+        """These are our open sockets now, preferred first."""
+        self._sockets = tuple(socket for socket in sockets if socket.family == self.server.family)
+        self.observed = {
+            socket: address for socket, address in self.observed.items() if socket in self._sockets
+        }
+        if self._connection is None or not self._connection.is_confirmed:
+            self._connect_from_the_first(now)
+        else:
+            self._move(now)
+
+    def send(self, message: ToServer) -> None:
+        """Queue a message."""
+        if self._connection is not None and self._connection.is_confirmed:
+            self._connection.send_stream_data(CONTROL_STREAM, encode(message))
+
+    def receive(self, local: LocalSocket, data: bytes, now: float) -> list[ToPeer]:
+        """A QUIC datagram from the server; gives the messages in it.
+
+        Raises:
+            ProtocolError: the server says what no server of ours says.
+        """
+        assert self._connection is not None
+        self._connection.receive_datagram(data, DirectPath(local, self.server), now)
+        return self._react(now)
+
+    def tick(self, now: float) -> list[ToPeer]:
+        """The deadline has come."""
+        if self._give_up_at is not None and now >= self._give_up_at:
+            self._give_up_at = None
+            self.failure = (
+                f"The intermediate server at {self.server} does not answer. "
+                "Check the address, that it runs, and that UDP to it is not blocked."
+            )
+        if self._connection is None:
+            return []
+        timer = self._connection.get_timer()
+        if timer is not None and now >= timer:
+            self._connection.handle_timer(now)
+        if self._probe_at is not None and now >= self._probe_at:
+            self._probe_at = now + PROBE_INTERVAL
+            self._connection.send_ping(0)
+        if self._challenge_at is not None and now >= self._challenge_at:
+            self._challenge_unproven(now)
+        return self._react(now)
+
+    def flush(self, now: float) -> list[SendDatagram]:
+        """What is to be sent."""
+        if self._connection is None or self.local is None:
+            return []
+        return [
+            SendDatagram(path.local, path.remote, data)
+            for data, path in self._connection.datagrams_to_send(now)
+            if isinstance(path, DirectPath) and path.local in self._sockets
+        ]
+
+    def close(self, reason: str) -> None:
+        """Say goodbye."""
+        if self._connection is not None:
+            self._connection.close(reason_phrase=reason)
+
+    def _connect_from_the_first(self, now: float) -> None:
+        """Before the handshake is confirmed there is no moving, only starting anew."""
+        if self.local in self._sockets or not self._sockets:
+            return
+        self.local = self._sockets[0]
+        self._give_up_at = self._give_up_at or now + ANSWER_LIMIT
+        self._connection = MultipathConnection(
+            identity=self._identity,
+            accepts=self._pin.__eq__,
+            alpn=CONTROL_ALPN,
+            discovery=AddressDiscovery.RECEIVES,
+        )
+        self._connection.connect(DirectPath(self.local, self.server), now)
+
+    def _move(self, now: float) -> None:
+        """Have a path for every socket and speak on the preferred one that answers."""
+        assert self._connection is not None
+        for socket in self._sockets:
+            path = DirectPath(socket, self.server)
+            if path not in self._connection.paths:
+                self._connection.open_path(path, proven_rtt=None, now=now)
+        self._challenge_unproven(now)
+        self._prefer(now)
+
+    def _prefer(self, now: float) -> None:
+        """Select the first socket whose path answers; any, if the one in use is gone."""
+        assert self._connection is not None
+        open_paths = [
+            path
+            for socket in self._sockets
+            if (path := DirectPath(socket, self.server)) in self._connection.paths
+        ]
+        answering = [path for path in open_paths if self._connection.is_validated(path)]
+        if answering:
+            chosen = answering[0]
+        elif self.local in self._sockets or not open_paths:
+            chosen = None
+        else:
+            chosen = open_paths[0]
+        if self.local not in self._sockets:
+            self.local = None
+        if chosen is not None and chosen != self._connection.selected:
+            self._connection.select(chosen)
+        if chosen is not None:
+            self.local = chosen.local
+        for dead in self._connection.paths:
+            if isinstance(dead, DirectPath) and dead.local not in self._sockets:
+                self._connection.close_path(dead, now)
+
+    def _challenge_unproven(self, now: float) -> None:
+        assert self._connection is not None
+        unproven = [
+            path for path in self._connection.paths if not self._connection.is_validated(path)
+        ]
+        for path in unproven:
+            self._connection.challenge(path)
+        self._challenge_at = now + CHALLENGE_INTERVAL if unproven else None
+
+    def _react(self, now: float) -> list[ToPeer]:
+        assert self._connection is not None
+        messages: list[ToPeer] = []
+        for event in self._connection.poll():
+            match event:
+                case events.HandshakeConfirmed():
+                    self._give_up_at = None
+                    self._probe_at = now + PROBE_INTERVAL
+                    self._connection.send_stream_data(CONTROL_STREAM, encode(self._hello))
+                    self._move(now)
+                case events.PathValidated():
+                    self._prefer(now)
+                case events.AddressObserved(DirectPath(local=local), address):
+                    self.observed[local] = address
+                case events.StreamData(stream_id=stream, data=data) if stream == CONTROL_STREAM:
+                    messages += self._decoder.feed(data)
+                case events.Terminated(error_code, reason):
+                    self._end(error_code, reason)
+        return messages
+
+    def _end(self, error_code: int, reason: str) -> None:
+        self._connection = None
+        self._give_up_at = None
+        if self.failure is None:
+            self.failure = (
+                f"The connection to the intermediate server at {self.server} ended: "
+                f"{reason or f'error {error_code:#x}'}."
+            )

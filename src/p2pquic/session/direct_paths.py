@@ -1,0 +1,197 @@
+"""The way to a direct path: candidates are punched, what answers becomes a path and is proved.
+
+    candidate --punch--> pair answers --> QUIC path, challenged --> proven, or abandoned
+    a blind attempt, straight after a move, starts at the QUIC path
+
+It decides nothing about where audio goes: it opens and closes paths of the connection; the owner
+asks `core.selector` after every change.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from p2pquic.core.actions import SendDatagram
+from p2pquic.core.addresses import LocalSocket, SocketAddress
+from p2pquic.core.path import DirectPath
+from p2pquic.core.punching import Pair, Punching
+from p2pquic.quic.connection import MultipathConnection
+from p2pquic.wire.punch import (
+    TRANSACTION_SIZE,
+    PunchRequest,
+    PunchResponse,
+    encode_request,
+    encode_response,
+)
+
+FIRST_CHALLENGE_WAIT = 0.05  # seconds; doubled after each challenge without an answer
+ATTEMPT_LIMIT = 1.0  # seconds after which a path that never answered is closed
+KEEPALIVE_INTERVAL = 15.0  # seconds; half of what NATs in the field remember
+RESERVED_CONNECTION_IDS = 2  # for the relay and for a new address; the rest may be tried out
+TRANSACTIONS_KEPT = 256  # probes whose answers are still believed: ten rounds of every pair
+
+
+class _Probe(NamedTuple):
+    """A punch that went out."""
+
+    pair: Pair
+    sent: float
+
+
+@dataclass(slots=True)
+class _Attempt:
+    """A direct path: when to challenge it again, and when to give it up."""
+
+    opened: float
+    due: float
+    wait: float = FIRST_CHALLENGE_WAIT
+
+
+class DirectPaths:
+    """The direct paths of one call."""
+
+    def __init__(self, me: str, other: str, entropy: Callable[[int], bytes]) -> None:
+        self.last_remote: SocketAddress | None = None  # where a direct path last worked
+        self.key: bytes | None = None  # of punches; known to the two ends alone
+        self._request_name = f"{other}:{me}"
+        self._response_name = f"{me}:{other}"
+        self._entropy = entropy
+        self._punching = Punching()
+        self._probes: dict[bytes, _Probe] = {}
+        self._attempts: dict[DirectPath, _Attempt] = {}
+        self._sockets: tuple[LocalSocket, ...] = ()
+
+    @property
+    def deadline(self) -> float | None:
+        """When to call `tick`."""
+        times = [attempt.due for attempt in self._attempts.values()]
+        if self.key is not None and self._punching.deadline is not None:
+            times.append(self._punching.deadline)
+        return min(times, default=None)
+
+    def set_sockets(self, sockets: Sequence[LocalSocket], now: float) -> None:
+        """These are our sockets now."""
+        self._sockets = tuple(sockets)
+        self._punching.set_locals(sockets, now)
+
+    def set_candidates(self, remotes: Sequence[SocketAddress], now: float) -> None:
+        """The other end may be reached at these addresses now."""
+        self._punching.set_remotes(remotes, now)
+
+    def knows(self, local: LocalSocket, remote: SocketAddress) -> bool:
+        """Whether signaling or a punch told us of this remote address."""
+        return local in self._sockets and self._punching.knows(Pair(local, remote))
+
+    # ---- punching ----------------------------------------------------------------------------
+
+    def on_punch(
+        self,
+        local: LocalSocket,
+        remote: SocketAddress,
+        punch: PunchRequest | PunchResponse,
+        now: float,
+    ) -> tuple[list[SendDatagram], tuple[DirectPath, float] | None]:
+        """A probe or an answer arrived; gives what to send, and a path that is proved and its RTT.
+
+        Anything not keyed by the other end is ignored.
+        """
+        if self.key is None or not punch.verify(self.key):
+            return [], None
+        pair = Pair(local, remote)
+        if isinstance(punch, PunchRequest):
+            answer = encode_response(punch.transaction, self._request_name, remote, self.key)
+            sends = [SendDatagram(local, remote, answer)]
+            if self._punching.heard(pair, now):
+                sends += self.punch(now)
+            return sends, None
+        probe = self._probes.pop(punch.transaction, None)
+        if probe is None or probe.pair != pair:
+            return [], None
+        self._punching.answered(pair)
+        self.last_remote = remote
+        return [], (DirectPath(local, remote), now - probe.sent)
+
+    def punch(self, now: float) -> list[SendDatagram]:
+        """Probe every pair that is due."""
+        if self.key is None:
+            return []
+        sends = []
+        for pair in self._punching.due(now):
+            transaction = self._entropy(TRANSACTION_SIZE)
+            self._probes[transaction] = _Probe(pair, now)
+            request = encode_request(transaction, self._request_name, self.key)
+            sends.append(SendDatagram(pair.local, pair.remote, request))
+        while len(self._probes) > TRANSACTIONS_KEPT:
+            del self._probes[next(iter(self._probes))]
+        return sends
+
+    # ---- paths -------------------------------------------------------------------------------
+
+    def open(
+        self,
+        connection: MultipathConnection,
+        path: DirectPath,
+        proven_rtt: float | None,
+        now: float,
+        *,
+        urgent: bool = False,
+    ) -> bool:
+        """Make a path of a pair and challenge it; False if no connection id can be spared."""
+        if path not in connection.paths:
+            spare = connection.spare_connection_ids
+            if spare <= (0 if urgent else RESERVED_CONNECTION_IDS):
+                return False
+        if not connection.open_path(path, proven_rtt=proven_rtt, now=now):
+            return False
+        connection.challenge(path)
+        self.watch(path, now)
+        return True
+
+    def watch(self, path: DirectPath, now: float) -> None:
+        """See to it that an open path is proved or closed."""
+        if path not in self._attempts:
+            self._attempts[path] = _Attempt(now, now + FIRST_CHALLENGE_WAIT)
+
+    def renamed(self, old: DirectPath, new: DirectPath, now: float) -> None:
+        """The other end's NAT remapped a path."""
+        self._attempts.pop(old, None)
+        self.watch(new, now)
+
+    def forget(self, path: DirectPath) -> None:
+        """A path was closed."""
+        self._attempts.pop(path, None)
+
+    def unproven(self, connection: MultipathConnection) -> list[DirectPath]:
+        """Paths that were tried and have not answered yet."""
+        return [
+            path
+            for path in self._attempts
+            if path.local in self._sockets
+            and path in connection.paths
+            and not connection.is_validated(path)
+        ]
+
+    def tick(self, connection: MultipathConnection, now: float) -> list[DirectPath]:
+        """Challenge again what is due; gives the paths that never answered and are now closed."""
+        abandoned = []
+        for path, attempt in list(self._attempts.items()):
+            if now < attempt.due:
+                continue
+            if path not in connection.paths:
+                del self._attempts[path]
+            elif connection.is_validated(path):
+                attempt.due = now + KEEPALIVE_INTERVAL
+                if path != connection.selected:
+                    connection.challenge(path)
+            elif now - attempt.opened >= ATTEMPT_LIMIT and path != connection.selected:
+                connection.close_path(path, now)
+                del self._attempts[path]
+                self._punching.reopen(Pair(path.local, path.remote), now + attempt.wait)
+                abandoned.append(path)
+            else:
+                connection.challenge(path)
+                attempt.due = now + attempt.wait
+                attempt.wait *= 2
+        return abandoned

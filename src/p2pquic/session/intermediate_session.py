@@ -1,0 +1,255 @@
+"""The intermediate server's brain: introduces peers, tells them their address, relays.
+
+    datagram --+-- relay frame --> RelaySwitch -----------------> datagrams
+               +-- QUIC ---------> connection of one peer -> messages -> Registry -> messages
+
+Everything arrives at one UDP port. The relay needs no word with the rest once a session is open.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from p2pquic.core.actions import Action, Finish, Log, SendDatagram
+from p2pquic.core.addresses import LocalSocket, SocketAddress
+from p2pquic.core.errors import ProtocolError
+from p2pquic.core.events import (
+    DatagramReceived,
+    DeadlinePassed,
+    Event,
+    HangUpRequested,
+    MediaPacketReady,
+    SocketsChanged,
+)
+from p2pquic.core.path import DirectPath
+from p2pquic.core.trace import Dropped, Record
+from p2pquic.core.trace import MemberJoined as JoinedRecord
+from p2pquic.core.trace import MemberLeft as LeftRecord
+from p2pquic.quic import events
+from p2pquic.quic.connection import TIMER_SLACK, MultipathConnection
+from p2pquic.quic.frames import AddressDiscovery
+from p2pquic.quic.identity import Identity, peer_id
+from p2pquic.quic.packets import destination_connection_id, is_quic, opens_connection
+from p2pquic.session.control_link import CONTROL_ALPN, CONTROL_STREAM
+from p2pquic.session.registry import RegistrationError, Registry
+from p2pquic.session.relay_switch import RelaySwitch
+from p2pquic.wire.relay_frame import is_relay_frame
+from p2pquic.wire.signaling import (
+    PROTOCOL_VERSION,
+    Candidates,
+    Connect,
+    Leave,
+    MemberJoined,
+    MemberLeft,
+    PeerCandidates,
+    Refused,
+    Register,
+    RelayOpened,
+    ToPeer,
+    ToServer,
+    ToServerDecoder,
+    Welcome,
+    encode,
+)
+from p2pquic.wire.signaling import Member as MemberInfo
+
+MOST_STRANGERS = 256  # connections that have not proved a key yet; more first packets are dropped
+
+
+class Client:
+    """One peer's control connection."""
+
+    def __init__(self, connection: MultipathConnection) -> None:
+        self.connection = connection
+        self.decoder = ToServerDecoder()
+        self.peer: str | None = None  # known once the certificate is proved
+        self.info: MemberInfo | None = None  # in a room
+        self.sessions: dict[str, bytes] = {}  # the relay session with each other member
+
+    @property
+    def observed(self) -> SocketAddress:
+        """Where the peer is heard."""
+        path = self.connection.selected
+        assert isinstance(path, DirectPath)
+        return path.remote
+
+    def send(self, message: ToPeer) -> None:
+        """Queue a message."""
+        self.connection.send_stream_data(CONTROL_STREAM, encode(message))
+
+
+class IntermediateSession:
+    """The server of one UDP socket."""
+
+    def __init__(
+        self,
+        listen: LocalSocket,
+        identity: Identity,
+        secret: bytes,
+        entropy: Callable[[int], bytes],
+    ) -> None:
+        self._listen = listen
+        self._identity = identity
+        self._relay = RelaySwitch(secret, entropy)
+        self._registry = Registry()
+        self._clients: list[Client] = []
+        self._members: dict[str, Client] = {}
+        self._records: list[Record] = []
+
+    @property
+    def deadline(self) -> float | None:
+        """The earliest timer of any connection, or of the relay."""
+        times = [client.connection.get_timer() for client in self._clients]
+        return min(
+            (time + TIMER_SLACK for time in [*times, self._relay.deadline] if time is not None),
+            default=None,
+        )
+
+    def handle(self, event: Event, now: float) -> list[Action]:
+        """React to one event."""
+        match event:
+            case DatagramReceived(remote=remote, data=data) if is_relay_frame(data):
+                return [
+                    SendDatagram(self._listen, address, frame)
+                    for address, frame in self._relay.receive(remote, data, now)
+                ]
+            case DatagramReceived(remote=remote, data=data):
+                self._receive(remote, data, now)
+            case DeadlinePassed():
+                self._relay.expire(now)
+                for client in list(self._clients):
+                    timer = client.connection.get_timer()
+                    if timer is not None and now >= timer:
+                        client.connection.handle_timer(now)
+                        self._react(client, now)
+            case HangUpRequested(reason):
+                for client in self._clients:
+                    client.connection.close(reason_phrase="the server stops")
+                return [*self._flush(now), Finish(reason)]
+            case SocketsChanged() | MediaPacketReady():
+                pass  # the server's one socket stays, and it has no media
+        return self._flush(now)
+
+    def _receive(self, remote: SocketAddress, data: bytes, now: float) -> None:
+        connection_id = destination_connection_id(data) if is_quic(data) else None
+        client = next(
+            (
+                each
+                for each in self._clients
+                if connection_id is not None and each.connection.owns(connection_id)
+            ),
+            None,
+        )
+        if client is None:
+            if connection_id is None or not opens_connection(data):
+                return  # stray packets of connections that are over are nothing to remember
+            if sum(each.peer is None for each in self._clients) >= MOST_STRANGERS:
+                self._records.append(Dropped("too many unfinished handshakes", str(remote)))
+                return
+            client = Client(
+                MultipathConnection(
+                    identity=self._identity,
+                    accepts=_accept_any_key,
+                    alpn=CONTROL_ALPN,
+                    original_destination_connection_id=connection_id,
+                    discovery=AddressDiscovery.PROVIDES,
+                )
+            )
+            self._clients.append(client)
+        client.connection.receive_datagram(data, DirectPath(self._listen, remote), now)
+        self._react(client, now)
+
+    def _react(self, client: Client, now: float) -> None:
+        for event in client.connection.poll():
+            match event:
+                case events.HandshakeConfirmed(key_hash):
+                    client.peer = peer_id(key_hash)
+                case events.StreamData(stream_id=stream, data=data) if stream == CONTROL_STREAM:
+                    self._read(client, data, now)
+                case events.Terminated():
+                    self._leave(client)
+                    self._clients.remove(client)
+
+    def _read(self, client: Client, data: bytes, now: float) -> None:
+        try:
+            for message in client.decoder.feed(data):
+                self._obey(client, message, now)
+        except ProtocolError as error:
+            self._records.append(Dropped(str(error), str(client.observed)))
+            client.connection.close(error_code=1, reason_phrase=str(error))
+
+    def _obey(self, client: Client, message: ToServer, now: float) -> None:
+        match message:
+            case Register():
+                self._register(client, message)
+            case Connect(peer):
+                self._connect(client, peer, now)
+            case Candidates(to, round_, candidates):
+                if client.peer is not None and self._registry.share_room(client.peer, to):
+                    self._members[to].send(
+                        PeerCandidates(client.peer, round_, candidates, client.observed)
+                    )
+            case Leave():
+                self._leave(client)
+
+    def _register(self, client: Client, message: Register) -> None:
+        assert client.peer is not None
+        if message.version != PROTOCOL_VERSION:
+            client.send(
+                Refused(
+                    f"This server speaks version {PROTOCOL_VERSION} of the protocol, the peer "
+                    f"version {message.version}. Update the older of the two."
+                )
+            )
+            return
+        try:
+            others = self._registry.register(client.peer, message.room, message.role)
+        except RegistrationError as error:
+            client.send(Refused(str(error)))
+            return
+        client.info = MemberInfo(client.peer, message.role)
+        self._members[client.peer] = client
+        client.send(Welcome(client.peer, client.observed, others))
+        for other in others:
+            self._members[other.peer].send(MemberJoined(client.info))
+        self._records.append(JoinedRecord(client.peer, message.role))
+
+    def _connect(self, client: Client, other: str, now: float) -> None:
+        """Open a relay session once both members have asked for it."""
+        assert client.peer is not None
+        if not self._registry.willing(client.peer, other):
+            return
+        ends = (client, self._members[other])
+        if other in client.sessions:
+            self._relay.close_session(client.sessions[other], now)
+        for end, peer, grant in zip(
+            ends,
+            (other, client.peer),
+            self._relay.open_session(client.peer, other, now),
+            strict=True,
+        ):
+            end.sessions[peer] = grant.session
+            end.send(RelayOpened(peer, grant.session, grant.key, grant.ticket))
+
+    def _leave(self, client: Client) -> None:
+        if client.peer is None or client.info is None:
+            return
+        for other in self._registry.leave(client.peer):
+            self._members[other.peer].send(MemberLeft(client.peer))
+        del self._members[client.peer]
+        client.info = None
+        self._records.append(LeftRecord(client.peer))
+
+    def _flush(self, now: float) -> list[Action]:
+        actions: list[Action] = [Log(record) for record in self._records]
+        self._records.clear()
+        for client in self._clients:
+            for data, path in client.connection.datagrams_to_send(now):
+                assert isinstance(path, DirectPath)
+                actions.append(SendDatagram(self._listen, path.remote, data))
+        return actions
+
+
+def _accept_any_key(_key_hash: bytes) -> bool:
+    """Anybody may register; who they are is their key, proved in the handshake."""
+    return True

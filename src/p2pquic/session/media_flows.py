@@ -1,0 +1,134 @@
+"""The audio of one call: frames that leave, frames that arrive.
+
+Outgoing   remembers what may have to be sent again, and describes the flow once on a stream.
+Incoming   turns RTP's 16-bit numbers into frame numbers and lets every frame pass once.
+
+Both are bookkeeping for `pair_session`, which decides when frames go and on which path.
+"""
+
+from __future__ import annotations
+
+import math
+
+from p2pquic.core.errors import ProtocolError
+from p2pquic.core.frames import Frame, RecentFrames
+from p2pquic.core.playout import Arrival, ArrivalLog
+from p2pquic.core.trace import Record
+from p2pquic.wire.rtp import (
+    FlowDescription,
+    RoqDatagram,
+    SequenceExtender,
+    decode_flow_description,
+    decode_roq_datagram,
+    decode_rtp_header,
+    encode_flow_description,
+    encode_roq_datagram,
+)
+
+AUDIO_FLOW = 0  # the one flow of a call; RTP over QUIC has room for more
+MOST_EARLY_PACKETS = 50  # one second of audio that overtook the description of its flow
+
+
+class OutgoingFlow:
+    """The frames of one call on their way out."""
+
+    def __init__(self) -> None:
+        self._recent = RecentFrames()
+        self._sent: set[int] = set()  # of the remembered frames, those that ever left
+        self.is_described = False
+
+    def add(self, seq: int, rtp: bytes, due: float) -> Frame:
+        """Remember a new frame."""
+        frame = Frame(seq, rtp, due)
+        self._recent.add(frame)
+        return frame
+
+    def describe(self, frame: Frame) -> bytes:
+        """The content of the stream that tells how RTP numbers and frame numbers go together."""
+        self.is_described = True
+        header = decode_rtp_header(frame.payload)
+        return encode_flow_description(
+            FlowDescription(AUDIO_FLOW, header.ssrc, header.sequence, frame.seq)
+        )
+
+    def datagram(self, frame: Frame) -> bytes:
+        """What goes into the DATAGRAM frame."""
+        return encode_roq_datagram(RoqDatagram(AUDIO_FLOW, frame.payload))
+
+    def note_sent(self, seq: int) -> bool:
+        """A copy leaves; whether it is the first ever."""
+        is_first = seq not in self._sent
+        self._sent.add(seq)
+        return is_first
+
+    def acknowledge(self, seq: int) -> None:
+        """A copy arrived."""
+        self._recent.acknowledge(seq)
+
+    def unacknowledged(self, now: float) -> list[Frame]:
+        """What is worth sending again, newest first."""
+        frames = self._recent.unacknowledged(now)
+        self._sent.intersection_update(frame.seq for frame in frames)
+        return frames
+
+
+class IncomingFlow:
+    """The frames of one remote as they come in."""
+
+    def __init__(self, remote: str) -> None:
+        self._log = ArrivalLog(remote)
+        self._description = b""
+        self._ssrc: int | None = None
+        self._extender: SequenceExtender | None = None
+        self._early: list[tuple[bytes, str]] = []
+
+    @property
+    def deadline(self) -> float | None:
+        """When to `poll` for a settled interruption."""
+        return self._log.deadline
+
+    def describe(self, data: bytes, *, ended: bool) -> list[tuple[bytes, str]]:
+        """Bytes of the stream that describes the flow; gives the packets that waited for it.
+
+        Raises:
+            ProtocolError: this is no description.
+        """
+        self._description += data
+        if not ended:
+            if len(self._description) > 64:
+                raise ProtocolError("a flow description of more than 64 bytes")
+            return []
+        description = decode_flow_description(self._description)
+        self._ssrc = description.ssrc
+        self._extender = SequenceExtender(description.rtp_sequence, description.frame)
+        early, self._early = self._early, []
+        return early
+
+    def arrive(self, data: bytes, path: str, now: float) -> tuple[int, bytes, bool] | None:
+        """A datagram came by `path`: its frame number, RTP packet, and whether it is new.
+
+        None while the flow is not described yet; the packet then waits for `describe`.
+
+        Raises:
+            ProtocolError: this is not audio of the described flow.
+        """
+        datagram = decode_roq_datagram(data)
+        if datagram.flow != AUDIO_FLOW:
+            raise ProtocolError(f"unknown flow {datagram.flow}")
+        if self._extender is None:
+            if len(self._early) < MOST_EARLY_PACKETS:
+                self._early.append((data, path))
+            return None
+        header = decode_rtp_header(datagram.packet)
+        if header.ssrc != self._ssrc:
+            raise ProtocolError("RTP of another source than the flow's")
+        seq = self._extender.extend(header.sequence)
+        return seq, datagram.packet, self._log.on_frame(seq, now) is Arrival.FIRST
+
+    def poll(self, now: float) -> list[Record]:
+        """Interruptions that are settled by now."""
+        return self._log.poll(now)
+
+    def finish(self) -> list[Record]:
+        """The rest of them, at the end of the call."""
+        return self._log.poll(math.inf)

@@ -1,0 +1,529 @@
+"""The call with one other peer: one end-to-end connection from the first packet to the last.
+
+    frames --> OutgoingFlow --+                       +-- DirectPaths (sockets, punching)
+                              +-- MultipathConnection +
+    frames <-- IncomingFlow --+                       +-- RelayLegs   (one relay path)
+
+After anything that may matter (a socket came or went, a path answered, the other end chose)
+`_choose` asks the one rule in `core.selector`. A change of path is the next packet taking another
+way, and sending again, newest first, what may have died on the way before.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from p2pquic.core.actions import Action, Log, PlayMedia, SendDatagram, StopMedia
+from p2pquic.core.addresses import LocalSocket, SocketAddress
+from p2pquic.core.errors import ProtocolError
+from p2pquic.core.frames import Frame
+from p2pquic.core.path import DirectPath, PathAddress, RelayPath
+from p2pquic.core.playout import FRAME_CADENCE
+from p2pquic.core.selector import Candidate, choose
+from p2pquic.core.trace import (
+    Closed,
+    Connected,
+    Copy,
+    Dropped,
+    FrameReceived,
+    FrameRepeated,
+    FrameSent,
+    FrameUnsent,
+    PathAbandoned,
+    PathSelected,
+    PathStatistics,
+    PathValidated,
+    Record,
+)
+from p2pquic.quic import events
+from p2pquic.quic.connection import TIMER_SLACK, MultipathConnection
+from p2pquic.quic.identity import Identity, peer_id
+from p2pquic.quic.packets import destination_connection_id, opens_connection
+from p2pquic.session.direct_paths import DirectPaths
+from p2pquic.session.media_flows import IncomingFlow, OutgoingFlow
+from p2pquic.session.relay_legs import RelayLegs
+from p2pquic.wire.punch import PunchRequest, PunchResponse
+from p2pquic.wire.signaling import Member, RelayOpened
+
+PEER_ALPN = "p2pquic/1"
+PUNCH_LABEL = b"EXPORTER-p2pquic-punch"  # RFC 8446 section 7.5
+PUNCH_KEY_SIZE = 32  # bytes
+BLIND_DUPLICATES = 0.1  # seconds frames also go by an untried direct path: one long round trip
+STATISTICS_INTERVAL = 1.0  # seconds
+
+Resilience = Literal["lean", "hedged"]
+RelayUse = Literal["auto", "only", "never"]
+
+
+@dataclass(frozen=True)
+class PairConfig:
+    """What the two sides of a call are, and what the person wants."""
+
+    me: str
+    other: Member
+    server: SocketAddress
+    sends: bool
+    receives: bool
+    resilience: Resilience
+    relay: RelayUse
+    give_up: float
+
+    @property
+    def is_client(self) -> bool:
+        """The lower peer id is the QUIC client."""
+        return self.me < self.other.peer
+
+
+class PairSession:
+    """One call. Every method may order something: drain `actions` afterwards, then `flush`."""
+
+    def __init__(
+        self, config: PairConfig, identity: Identity, entropy: Callable[[int], bytes], now: float
+    ) -> None:
+        self.config = config
+        self.remote = config.other.peer
+        self.actions: list[Action] = []
+        self.is_connected = False
+        self.is_over = False
+        self._identity = identity
+        self._connection: MultipathConnection | None = None
+        self._direct = DirectPaths(config.me, self.remote, entropy)
+        self._relay: RelayPath | None = None
+        self._legs: RelayLegs | None = None
+        self._relay_local: LocalSocket | None = None
+        self._sockets: tuple[LocalSocket, ...] = ()
+        self._outgoing = OutgoingFlow()
+        self._incoming = IncomingFlow(self.remote)
+        self._moved_at = now
+        self._statistics_at: float | None = None
+        self._acknowledged = 0
+        self._lost = 0
+
+    # ---- what happens ------------------------------------------------------------------------
+
+    @property
+    def deadline(self) -> float | None:
+        """When to call `tick`."""
+        times = [self._direct.deadline, self._incoming.deadline]
+        if self._connection is not None:
+            times.append(self._connection.heard_at + self.config.give_up)
+            if self._has_way_out(self._connection.selected):
+                timer = self._connection.get_timer()
+                times += [self._statistics_at, None if timer is None else timer + TIMER_SLACK]
+        return min((time for time in times if time is not None), default=None)
+
+    def owns(self, connection_id: bytes) -> bool:
+        """Whether a packet to this connection id is of this call."""
+        return self._connection is not None and self._connection.owns(connection_id)
+
+    @property
+    def relay_session(self) -> bytes | None:
+        """The id that relay frames of this call carry."""
+        return None if self._legs is None else self._legs.session
+
+    def expects(self, local: LocalSocket, remote: SocketAddress) -> bool:
+        """Whether a connection may be opened to us from this address."""
+        return self._connection is None and self._direct.knows(local, remote)
+
+    def set_sockets(
+        self, sockets: Sequence[LocalSocket], relay_local: LocalSocket | None, now: float
+    ) -> None:
+        """These are our sockets, and this is the one the server hears us on."""
+        moved = any(socket not in self._sockets for socket in sockets)
+        relay_moved = relay_local != self._relay_local
+        self._sockets = tuple(sockets)
+        self._relay_local = relay_local
+        if self._legs is not None and relay_local is not None:
+            self._legs.select([relay_local])
+        if self.config.relay != "only":
+            self._direct.set_sockets(sockets, now)
+        if self._connection is None or not self._connection.is_confirmed:
+            return
+        if relay_moved and relay_local is not None:
+            self._move_relay(now)
+        else:
+            self._choose(now)
+        self._close_dead_paths(now)
+        if moved:
+            self._moved_at = now
+            self._try_blindly(now)
+
+    def open_relay(self, message: RelayOpened, now: float) -> None:
+        """The server opened a relay session for this call: begin."""
+        if self.config.relay == "never" or self._connection is not None:
+            return
+        self._legs = RelayLegs(message.session, message.key, message.ticket)
+        self._relay = RelayPath(message.session, self.config.server)
+        if self._relay_local is None:
+            return
+        self._legs.select([self._relay_local])
+        if self.config.is_client:
+            self._connect(self._relay, now)
+        else:
+            self._send_to_server(self._relay_local, self._legs.announce(self._relay_local))
+
+    def set_candidates(self, remotes: Sequence[SocketAddress], now: float) -> None:
+        """The other end says, or the server saw, where it may be reached."""
+        if self.config.relay != "only":
+            self._direct.set_candidates(remotes, now)
+
+    def use_punch_key(self, key: bytes) -> None:
+        """Punch before there is a connection to take the key from (`--relay never`)."""
+        self._direct.key = key
+
+    def on_relay_frame(self, local: LocalSocket, data: bytes, now: float) -> None:
+        """A relay frame of our session arrived.
+
+        Raises:
+            ProtocolError: it is not to be believed.
+        """
+        if self._legs is None or self._relay is None:
+            return
+        packet, replies = self._legs.receive(local, data)
+        for socket, reply in replies:
+            self._send_to_server(socket, reply)
+        if packet is not None:
+            self.on_quic(self._relay, packet, now)
+
+    def on_quic(self, path: PathAddress, data: bytes, now: float) -> None:
+        """A QUIC packet of this call arrived by a path."""
+        if self._connection is None:
+            connection_id = destination_connection_id(data)
+            if self.config.is_client or connection_id is None or not opens_connection(data):
+                return
+            self._connection = self._new_connection(connection_id)
+        self._connection.receive_datagram(data, path, now)
+        self._react(now)
+
+    def on_punch(
+        self,
+        local: LocalSocket,
+        remote: SocketAddress,
+        punch: PunchRequest | PunchResponse,
+        now: float,
+    ) -> None:
+        """A punch arrived."""
+        if local not in self._sockets:
+            return
+        sends, proven = self._direct.on_punch(local, remote, punch, now)
+        self.actions += sends
+        if proven is None:
+            return
+        path, rtt = proven
+        if self._connection is None:
+            if self.config.is_client:
+                self._connect(path, now)
+        elif (
+            self._connection.is_confirmed
+            and not self._connection.is_validated(path)
+            and self._direct.open(self._connection, path, rtt, now)
+        ):
+            self._log_validated(path, rtt)
+            self._choose(now)
+
+    def on_frame(self, seq: int, rtp: bytes, now: float) -> None:
+        """Our source produced a frame that the other end should hear."""
+        frame = self._outgoing.add(seq, rtp, now)
+        if not self.is_connected or self._connection is None:
+            return
+        selected = self._connection.selected
+        if selected is None or not self._has_way_out(selected):
+            self._log(FrameUnsent(seq, self.remote))
+            return
+        self._send(frame, selected, now)
+        if self.config.resilience == "hedged" and now - self._moved_at <= BLIND_DUPLICATES:
+            for path in self._direct.unproven(self._connection):
+                self._send(frame, path, now, "duplicate")
+
+    def tick(self, now: float) -> None:
+        """The deadline has come."""
+        for record in self._incoming.poll(now):
+            self._log(record)
+        self.actions += self._direct.punch(now)
+        connection = self._connection
+        if connection is None:
+            return
+        if now - connection.heard_at >= self.config.give_up:
+            self._end(f"nothing heard for {self.config.give_up:.0f} s")
+            return
+        if not self._has_way_out(connection.selected):
+            return
+        timer = connection.get_timer()
+        if timer is not None and now >= timer:
+            connection.handle_timer(now)
+        for path in self._direct.tick(connection, now):
+            self._log(PathAbandoned(self._name(path), self.remote, "it never answered"))
+        if self._statistics_at is not None and now >= self._statistics_at:
+            self._log_statistics(connection, now)
+            self._choose(now)
+        self._react(now)
+
+    def flush(self, now: float) -> list[SendDatagram]:
+        """The packets that are ready, if any way out exists."""
+        connection = self._connection
+        if connection is None or not self._has_way_out(connection.selected):
+            return []
+        sends: list[SendDatagram] = []
+        for data, path in connection.datagrams_to_send(now):
+            if isinstance(path, DirectPath):
+                if path.local in self._sockets:
+                    sends.append(SendDatagram(path.local, path.remote, data))
+            elif self._legs is not None and self._relay_local is not None:
+                server = self.config.server
+                sends += [SendDatagram(s, server, frame) for s, frame in self._legs.wrap(data)]
+        return sends
+
+    def close(self, reason: str) -> None:
+        """Say goodbye."""
+        if self._connection is not None and not self.is_over:
+            self._connection.close(reason_phrase=reason)
+            self._end(reason)
+
+    # ---- the connection ----------------------------------------------------------------------
+
+    def _connect(self, path: PathAddress, now: float) -> None:
+        self._connection = self._new_connection(None)
+        self._connection.connect(path, now)
+
+    def _new_connection(self, original_destination: bytes | None) -> MultipathConnection:
+        return MultipathConnection(
+            identity=self._identity,
+            accepts=lambda key_hash: peer_id(key_hash) == self.remote,
+            alpn=PEER_ALPN,
+            original_destination_connection_id=original_destination,
+        )
+
+    def _react(self, now: float) -> None:
+        """Deal with what the connection has to tell."""
+        assert self._connection is not None
+        for event in self._connection.poll():
+            match event:
+                case events.HandshakeConfirmed():
+                    self._on_confirmed(self._connection, now)
+                case events.DatagramArrived(path, data):
+                    self._on_audio(data, self._name(path), now)
+                case events.DatagramAcknowledged(_, seq):
+                    self._acknowledged += 1
+                    self._outgoing.acknowledge(seq)
+                case events.DatagramLost():
+                    self._lost += 1
+                case events.StreamData(data=data, ended=ended):
+                    self._on_description(data, ended, now)
+                case events.Terminated(error_code, reason):
+                    self._end(reason or ("goodbye" if not error_code else f"error {error_code:#x}"))
+                    return
+                case _:
+                    self._on_path_event(event, now)
+
+    def _on_path_event(self, event: events.ConnectionEvent, now: float) -> None:
+        match event:
+            case events.PathOpened(DirectPath() as path):
+                self._direct.watch(path, now)
+            case events.PathValidated(path, rtt):
+                self._log_validated(path, rtt)
+                if isinstance(path, DirectPath):
+                    self._direct.last_remote = path.remote
+                self._choose(now)
+            case events.PathMoved(DirectPath() as old, DirectPath() as new):
+                self._log(PathAbandoned(self._name(old), self.remote, f"it goes on as {new}"))
+                self._direct.renamed(old, new, now)
+            case events.PathRetired(path):
+                if isinstance(path, DirectPath):
+                    self._direct.forget(path)
+                self._log(PathAbandoned(self._name(path), self.remote, "the other end gave it up"))
+            case events.PathFollowed(path, before):
+                self._on_followed(path, before, now)
+
+    def _on_confirmed(self, connection: MultipathConnection, now: float) -> None:
+        self.is_connected = True
+        self._statistics_at = now + STATISTICS_INTERVAL
+        connection.acknowledge_within(FRAME_CADENCE if self.config.sends else 0.0)
+        self._direct.key = connection.export(PUNCH_LABEL, PUNCH_KEY_SIZE)
+        path = connection.selected
+        assert path is not None
+        self._log(
+            Connected(
+                self.remote,
+                path.kind,
+                connection.quic_role,
+                connection.original_destination_connection_id.hex(),
+            )
+        )
+        self._log_selected(path, "the first path")
+        if self.config.relay != "only":
+            self._direct.set_sockets(self._sockets, now)
+            self.actions += self._direct.punch(now)
+
+    def _end(self, reason: str) -> None:
+        for record in self._incoming.finish():
+            self._log(record)
+        self._log(Closed(reason, self.remote))
+        self.actions.append(StopMedia(self.remote))
+        self.is_over = True
+        self.is_connected = False
+
+    # ---- paths -------------------------------------------------------------------------------
+
+    def _has_way_out(self, path: PathAddress | None) -> bool:
+        """Whether a packet sent on the path now would leave this machine."""
+        if isinstance(path, DirectPath):
+            return path.local in self._sockets
+        return path is not None and self._relay_local is not None
+
+    def _choose(self, now: float) -> None:
+        """Apply the rule; change the path if it says so."""
+        connection = self._connection
+        assert connection is not None
+        candidates = [
+            Candidate(path, connection.is_validated(path), connection.rtt(path))
+            for path in connection.paths
+            if self._has_way_out(path)
+        ]
+        choice = choose(connection.selected, candidates, leads=self.config.is_client)
+        if choice is not None:
+            self._change(choice.path, choice.reason, now)
+
+    def _change(self, path: PathAddress, reason: str, now: float) -> None:
+        """Take this path from the next packet on, and tell the other end."""
+        assert self._connection is not None
+        before = self._connection.selected
+        if self._connection.select(path):
+            self._log_selected(path, reason)
+            self._after_change(before, path, now)
+
+    def _on_followed(self, path: PathAddress, before: PathAddress, now: float) -> None:
+        """The other end chose. If our half of its choice is gone, answer with one of ours."""
+        self._log_selected(path, "the other end chose it")
+        self._after_change(before, path, now)
+        if not self._has_way_out(path):
+            self._choose(now)
+
+    def _after_change(self, before: PathAddress | None, path: PathAddress, now: float) -> None:
+        """Send again what may have died on the path before.
+
+        A change from the relay to a direct path is for the better: the relay still delivers. The
+        same direct path again is two ends of one mind; the relay again is another leg of it.
+        """
+        nothing_died = isinstance(path, DirectPath) and (
+            before == path or isinstance(before, RelayPath)
+        )
+        if not nothing_died and self._has_way_out(path):
+            for frame in self._outgoing.unacknowledged(now):
+                self._send(frame, path, now)
+
+    def _move_relay(self, now: float) -> None:
+        """The server hears us elsewhere: measure that, padded to 1200 bytes, and say so.
+
+        On an unproved leg the server may send us no more than three times what it got.
+        """
+        assert self._connection is not None
+        if self._relay in self._connection.paths:
+            self._connection.challenge(self._relay)
+        before = self._connection.selected
+        self._choose(now)
+        if before is not None and before == self._relay == self._connection.selected:
+            self._change(before, "the relay hears us elsewhere", now)
+
+    def _send_to_server(self, local: LocalSocket, data: bytes) -> None:
+        self.actions.append(SendDatagram(local, self.config.server, data))
+
+    def _close_dead_paths(self, now: float) -> None:
+        """Give up every path whose socket is gone, so that its connection ids come free."""
+        assert self._connection is not None
+        for path in self._connection.paths:
+            if isinstance(path, DirectPath) and path.local not in self._sockets:
+                self._connection.close_path(path, now)
+                self._direct.forget(path)
+                self._log(PathAbandoned(self._name(path), self.remote, "its address is gone"))
+
+    def _try_blindly(self, now: float) -> None:
+        """From a new address, straight to where the other end was last reached, before any punch.
+
+        It gets through where the other end is public; elsewhere its NAT drops it.
+        """
+        assert self._connection is not None
+        remote = self._direct.last_remote
+        if remote is None or self.config.relay == "only":
+            return
+        for socket in self._sockets:
+            path = DirectPath(socket, remote)
+            if socket.family != remote.family or path in self._connection.paths:
+                continue
+            opened = self._direct.open(self._connection, path, None, now, urgent=True)
+            if opened and self.config.resilience == "hedged":
+                for frame in self._outgoing.unacknowledged(now)[:1]:
+                    self._send(frame, path, now, "duplicate")
+        self.actions += self._direct.punch(now)
+
+    # ---- media -------------------------------------------------------------------------------
+
+    def _send(self, frame: Frame, path: PathAddress, now: float, copy: Copy | None = None) -> None:
+        """Queue a frame on a path. `copy` None: the first copy, or else a re-send."""
+        assert self._connection is not None
+        if not self._outgoing.is_described:
+            stream = self._connection.get_next_available_stream_id(is_unidirectional=True)
+            description = self._outgoing.describe(frame)
+            self._connection.send_stream_data(stream, description, end_stream=True)
+        is_first = self._outgoing.note_sent(frame.seq)
+        self._connection.send_datagram(self._outgoing.datagram(frame), frame.seq, path, now)
+        copy = copy or ("first" if is_first else "resend")
+        self._log(FrameSent(frame.seq, self._name(path), self.remote, copy))
+
+    def _on_description(self, data: bytes, ended: bool, now: float) -> None:
+        try:
+            early = self._incoming.describe(data, ended=ended)
+        except ProtocolError as error:
+            self._log(Dropped(str(error), self.remote))
+            return
+        for datagram, path in early:
+            self._on_audio(datagram, path, now)
+
+    def _on_audio(self, data: bytes, path: str, now: float) -> None:
+        try:
+            arrival = self._incoming.arrive(data, path, now)
+        except ProtocolError as error:
+            self._log(Dropped(str(error), self.remote))
+            return
+        if arrival is None:
+            return
+        seq, rtp, is_new = arrival
+        if is_new:
+            self._log(FrameReceived(seq, path, self.remote))
+            if self.config.receives:
+                self.actions.append(PlayMedia(self.remote, rtp))
+        else:
+            self._log(FrameRepeated(seq, path, self.remote))
+
+    # ---- the trace ---------------------------------------------------------------------------
+
+    def _log(self, record: Record) -> None:
+        self.actions.append(Log(record))
+
+    def _name(self, path: PathAddress) -> str:
+        """A path as people know it: by the interface it leaves from."""
+        if isinstance(path, DirectPath):
+            return str(path)
+        return f"relay/{self._relay_local.interface if self._relay_local else 'nowhere'}"
+
+    def _log_selected(self, path: PathAddress, reason: str) -> None:
+        if isinstance(path, DirectPath):
+            local, remote = str(path.local), str(path.remote)
+        else:
+            local, remote = str(self._relay_local or ""), str(path.server)
+        self._log(PathSelected(self._name(path), path.kind, local, remote, reason, self.remote))
+
+    def _log_validated(self, path: PathAddress, rtt: float) -> None:
+        self._log(PathValidated(self._name(path), path.kind, self.remote, round(rtt * 1000, 3)))
+
+    def _log_statistics(self, connection: MultipathConnection, now: float) -> None:
+        self._statistics_at = now + STATISTICS_INTERVAL
+        path = connection.selected
+        assert path is not None
+        rtt = connection.rtt(path) or 0.0
+        loss = self._lost / max(1, self._lost + self._acknowledged)
+        self._acknowledged = self._lost = 0
+        self._log(
+            PathStatistics(self.remote, self._name(path), round(rtt * 1000, 3), round(loss, 4))
+        )

@@ -1,0 +1,136 @@
+"""What a receiver heard: first arrivals, repeats, and interruptions with their counts."""
+
+from __future__ import annotations
+
+import math
+import sys
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from p2pquic.core.playout import Arrival, ArrivalLog
+from p2pquic.core.trace import Interruption
+
+
+def heard(*frames: int) -> tuple[ArrivalLog, float]:
+    """A log after these frames arrived in cadence, and the time of the last."""
+    log = ArrivalLog("b")
+    for n, seq in enumerate(frames):
+        log.on_frame(seq, n * 0.020)
+    return log, (len(frames) - 1) * 0.020
+
+
+def interruption(log: ArrivalLog) -> Interruption:
+    (record,) = log.poll(math.inf)
+    assert isinstance(record, Interruption)
+    return record
+
+
+def test_a_frame_is_first_once_and_a_repeat_ever_after() -> None:
+    log = ArrivalLog("b")
+    assert log.on_frame(7, 0.0) is Arrival.FIRST
+    assert log.on_frame(7, 0.001) is Arrival.REPEAT
+    assert log.on_frame(6, 0.002) is Arrival.FIRST
+
+
+def test_steady_audio_is_no_interruption() -> None:
+    log, _ = heard(*range(100))
+    assert log.deadline is None
+    assert log.poll(math.inf) == []
+
+
+def test_a_gap_of_60_ms_is_concealed_and_not_recorded() -> None:
+    log, last = heard(0, 1)
+    log.on_frame(4, last + 0.060)
+    assert log.poll(math.inf) == []
+
+
+def test_repeats_do_not_end_a_gap() -> None:
+    log, last = heard(0, 1)
+    log.on_frame(1, last + 0.050)
+    log.on_frame(6, last + 0.100)
+    assert interruption(log).gap_ms == 100.0
+
+
+def test_the_record_comes_once_a_second_after_the_gap_ended() -> None:
+    log, last = heard(0, 1)
+    log.on_frame(6, last + 0.100)
+    deadline = log.deadline
+    assert deadline is not None
+    assert abs(deadline - (last + 1.100)) < 1e-9
+    assert log.poll(deadline - 0.001) == []
+    assert len(log.poll(deadline)) == 1
+    assert log.deadline is None
+    assert log.poll(math.inf) == []
+
+
+def test_frames_sent_again_after_the_gap_are_resent_and_not_lost() -> None:
+    log, last = heard(0, 1)
+    end = last + 0.100
+    for n, seq in enumerate((6, 5, 4, 3, 2)):
+        log.on_frame(seq, end + n * 0.001)
+    assert interruption(log) == Interruption("b", gap_ms=100.0, lost=0, late=0, resent=4)
+
+
+def test_frames_that_never_come_are_lost() -> None:
+    log, last = heard(0, 1)
+    log.on_frame(6, last + 0.100)
+    log.on_frame(4, last + 0.101)
+    assert interruption(log) == Interruption("b", gap_ms=100.0, lost=3, late=0, resent=1)
+
+
+def test_frames_older_than_the_resend_window_are_late_because_dropped_on_purpose() -> None:
+    log, last = heard(0)
+    log.on_frame(51, last + 1.000)  # 50 missing: 20 in the last 400 ms, 30 before
+    assert interruption(log) == Interruption("b", gap_ms=1000.0, lost=20, late=30, resent=0)
+
+
+def test_a_resent_frame_that_misses_its_turn_by_more_than_the_buffer_is_late_too() -> None:
+    log, last = heard(0)
+    end = last + 0.300
+    log.on_frame(15, end)
+    for seq in range(1, 15):
+        log.on_frame(seq, end + 0.001)
+    # Turns lie 20 ms apart before the end: frames 11 to 14 are within the 100 ms of the buffer.
+    assert interruption(log) == Interruption("b", gap_ms=300.0, lost=0, late=10, resent=14)
+
+
+def test_two_gaps_count_their_own_frames() -> None:
+    log, last = heard(0)
+    log.on_frame(5, last + 0.100)
+    log.on_frame(10, last + 0.200)
+    log.on_frame(3, last + 0.201)
+    log.on_frame(8, last + 0.202)
+    first, second = log.poll(math.inf)
+    assert isinstance(first, Interruption)
+    assert isinstance(second, Interruption)
+    assert (first.resent, first.lost) == (1, 3)
+    assert (second.resent, second.lost) == (1, 3)
+
+
+def test_a_gap_ended_by_an_old_frame_misses_nothing() -> None:
+    log, last = heard(0, 1, 3)
+    log.on_frame(2, last + 0.100)
+    assert interruption(log) == Interruption("b", gap_ms=100.0, lost=0, late=0, resent=0)
+
+
+def test_a_hostile_jump_costs_no_memory_and_hides_only_the_jumpers_own_frames() -> None:
+    log, last = heard(0, 1)
+    assert log.on_frame(2**60, last + 0.020) is Arrival.FIRST
+    assert log.on_frame(2, last + 0.040) is Arrival.REPEAT
+    assert sys.getsizeof(log._window._seen) < 1000
+
+
+@given(st.lists(st.tuples(st.integers(0, 200), st.floats(0, 0.3)), max_size=100))
+def test_every_missing_frame_of_a_gap_is_accounted_for(steps: list[tuple[int, float]]) -> None:
+    log = ArrivalLog("b")
+    now = 0.0
+    for seq, wait in steps:
+        now += wait
+        log.on_frame(seq, now)
+    for record in log.poll(math.inf):
+        assert isinstance(record, Interruption)
+        assert record.lost >= 0
+        assert record.late >= 0
+        assert record.resent >= 0
+        assert record.lost <= 20

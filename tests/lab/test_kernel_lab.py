@@ -1,0 +1,89 @@
+"""A run with real processes: what it leaves behind, what it measures, how it fails."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import sys
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from p2pquic.core.errors import UsageError
+from p2pquic.core.trace import FrameReceived, from_line
+from p2pquic.lab.kernel_lab import ChangeMade, Run, RunFailedError, run
+from p2pquic.lab.namespaces import gain_rights
+from p2pquic.lab.scenarios import FRAME_CADENCE, break_before_make, scenario_named
+
+pytestmark = [pytest.mark.lab, pytest.mark.slow]
+
+STAND_IN = [sys.executable, str(Path(__file__).with_name("stand_in.py"))]
+OUTAGE = 0.1  # seconds
+MARGIN = 0.010  # seconds a busy machine may add to a gap
+SCENARIO = dataclasses.replace(
+    scenario_named("relay-only"),
+    moves=(break_before_make(gone="wlan0", come="rmnet0", outage=OUTAGE),),
+    stagger=0.0,
+    settle=0.2,
+    aftermath=0.3,
+)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def rights() -> None:
+    gain_rights()
+
+
+def longest_gap(trace: Path) -> float:
+    """The longest time between two frames that came, in seconds."""
+    entries = map(from_line, trace.read_text().splitlines())
+    times = [e.t for e in entries if e is not None and isinstance(e.record, FrameReceived)]
+    return max(later - earlier for earlier, later in itertools.pairwise(times))
+
+
+def test_a_run_leaves_its_plan_its_traces_its_changes_and_its_outcome(tmp_path: Path) -> None:
+    outcome = run(SCENARIO, 7, tmp_path, STAND_IN)
+    assert {each.name for each in tmp_path.iterdir()} == {
+        "scenario.json",
+        *(f"{host}.trace.jsonl" for host in ("mover", "other", "server")),
+        *(f"{host}.log" for host in ("mover", "other", "server")),
+        "changes.jsonl",
+        "run.json",
+    }
+    assert msgspec.json.decode((tmp_path / "run.json").read_bytes(), type=Run) == outcome
+    plan = msgspec.json.decode((tmp_path / "scenario.json").read_bytes())
+    assert plan["seed"] == 7
+    assert plan["scenario"]["name"] == "relay-only"
+    lines = (tmp_path / "changes.jsonl").read_bytes().splitlines()
+    down, up = (msgspec.json.decode(line, type=ChangeMade) for line in lines)
+    assert (down.kind, up.kind) == ("interface_down", "interface_up")
+    assert outcome.settled < down.begin < down.end < up.begin < up.end < outcome.end
+    assert up.outage_ms == pytest.approx(1000 * (up.end - down.begin), abs=0.01)
+    assert 100 <= up.outage_ms < 110
+
+
+def test_a_call_without_a_protocol_is_interrupted_by_what_physics_asks(tmp_path: Path) -> None:
+    """To the other side: L + the longer way - the shorter + where in a frame the cut falls."""
+    run(SCENARIO, 7, tmp_path, STAND_IN)
+    changes = (tmp_path / "changes.jsonl").read_bytes().splitlines()
+    outage = msgspec.json.decode(changes[-1], type=ChangeMade).outage_ms / 1000
+    gap = longest_gap(tmp_path / "other.trace.jsonl") - outage - (0.045 - 0.030)
+    # Up to a cadence for the cut, and up to another one: it waits for its next tick to send.
+    assert -MARGIN / 5 < gap < 2 * FRAME_CADENCE + MARGIN
+
+
+def test_a_program_that_ends_badly_fails_the_run_and_is_quoted(tmp_path: Path) -> None:
+    with pytest.raises(RunFailedError, match="ended with exit code 3"):
+        run(SCENARIO, 7, tmp_path, [*STAND_IN, "--exit-code", "3"])
+
+
+def test_a_command_that_does_not_start_fails_the_run_and_is_quoted(tmp_path: Path) -> None:
+    with pytest.raises(RunFailedError, match=r"server ended early .*No module named p2pq2p"):
+        run(SCENARIO, 7, tmp_path, [sys.executable, "-m", "p2pq2p"])
+
+
+def test_a_directory_with_a_run_in_it_is_not_overwritten(tmp_path: Path) -> None:
+    (tmp_path / "run.json").write_text("{}")
+    with pytest.raises(UsageError, match="a directory of its own"):
+        run(SCENARIO, 7, tmp_path, STAND_IN)

@@ -1,0 +1,132 @@
+"""What the screen of a call says, from trace records alone."""
+
+from __future__ import annotations
+
+import io
+
+import pytest
+from rich.console import Console
+
+from p2pquic.core.trace import (
+    AddressChanged,
+    Closed,
+    Connected,
+    Entry,
+    Failed,
+    FrameReceived,
+    Interruption,
+    MemberJoined,
+    MemberLeft,
+    PathSelected,
+    PathStatistics,
+    Record,
+    Registered,
+)
+from p2pquic.peer.screen import RECENT_EVENTS, CallView, sentence
+from p2pquic.peer.terminal import PlainLines, draw
+
+BOB = "b0b0b0b0" + "0" * 24
+DIRECT = PathSelected(
+    path="p2",
+    kind="direct",
+    local="192.0.2.7:4433%wlan0",
+    remote_address="198.51.100.9:5544",
+    reason="it answered first",
+    remote=BOB,
+)
+
+
+def view_of(*records: Record) -> CallView:
+    view = CallView()
+    for moment, record in enumerate(records):
+        view.update(Entry(float(moment), record))
+    return view
+
+
+def drawn(view: CallView) -> str:
+    output = io.StringIO()
+    Console(file=output, width=120).print(draw(view, "p2pquic peer"))
+    return output.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("record", "expected"),
+    [
+        (
+            Registered("a" * 32, "lobby", "203.0.113.5:4433"),
+            "In room lobby as aaaaaaaa; the server sees us at 203.0.113.5:4433.",
+        ),
+        (MemberJoined(BOB, "sender"), "b0b0b0b0 is in the room (sender)."),
+        (MemberLeft(BOB), "b0b0b0b0 left the room."),
+        (Connected(BOB, "relay", "client", "00"), "Connected to b0b0b0b0, through the relay."),
+        (DIRECT, "To b0b0b0b0 directly, over wlan0: it answered first."),
+        (
+            Interruption(BOB, 83.4, lost=0, late=2, resent=1),
+            "Interruption of 83 ms from b0b0b0b0 (frames: 2 late, 1 re-sent).",
+        ),
+        (Interruption(BOB, 83.4, 0, 0, 0), "Interruption of 83 ms from b0b0b0b0."),
+        (
+            AddressChanged(["10.0.0.9%rmnet0"], ["192.0.2.7%wlan0"]),
+            "192.0.2.7%wlan0 went away; 10.0.0.9%rmnet0 is usable.",
+        ),
+        (AddressChanged([], []), "No usable network yet; waiting for one."),
+        (Failed("No sound card."), "No sound card."),
+        (Closed("stopped by SIGINT"), "Ended: stopped by SIGINT."),
+        (Closed("they hung up", BOB), "The call with b0b0b0b0 ended: they hung up."),
+        (FrameReceived(1, "p1", BOB), None),
+    ],
+)
+def test_events_are_told_in_sentences(record: Record, expected: str | None) -> None:
+    assert sentence(record) == expected
+
+
+def test_a_call_is_followed_from_relay_to_direct() -> None:
+    view = view_of(MemberJoined(BOB, "sender"))
+    assert view.remotes[BOB].state == "connecting"
+    view.update(Entry(1.0, Connected(BOB, "relay", "client", "00")))
+    assert view.remotes[BOB].state == "relay"
+    view.update(Entry(2.0, DIRECT))
+    view.update(Entry(3.0, PathStatistics(BOB, "p2", rtt_ms=41.7, loss=0.013)))
+    screen = drawn(view)
+    for part in ("b0b0b0b0 sender", "direct", "wlan0", "198.51.100.9:5544", "42 ms", "1.3%"):
+        assert part in screen
+
+
+def test_the_rtt_of_the_old_path_is_not_shown_for_the_new() -> None:
+    other = PathSelected("p1", "relay", "192.0.2.7:4433%wlan0", "203.0.113.1:1", "moved", BOB)
+    view = view_of(DIRECT, PathStatistics(BOB, "p2", 41.7, 0.0), other)
+    assert view.remotes[BOB].rtt_ms is None
+
+
+def test_every_interruption_counts() -> None:
+    gaps = [Interruption(BOB, gap, 0, 0, 0) for gap in (80.0, 112.0, 83.0)]
+    assert "3, last 83 ms, longest 112 ms" in drawn(view_of(*gaps))
+
+
+def test_addresses_come_and_go() -> None:
+    view = view_of(AddressChanged(["192.0.2.7%wlan0"], []))
+    assert "here 192.0.2.7%wlan0" in drawn(view)
+    view.update(Entry(1.0, AddressChanged([], ["192.0.2.7%wlan0"])))
+    assert "no usable network" in drawn(view)
+
+
+@pytest.mark.parametrize("farewell", [MemberLeft(BOB), Closed("they hung up", BOB)])
+def test_who_left_is_not_on_the_screen(farewell: Record) -> None:
+    assert view_of(DIRECT, farewell).remotes == {}
+
+
+def test_only_recent_events_are_kept() -> None:
+    view = view_of(*[Failed(f"event {number}") for number in range(RECENT_EVENTS + 3)])
+    assert view.recent[0][1] == "event 3"
+
+
+def test_a_pipe_gets_one_line_per_event() -> None:
+    output = io.StringIO()
+    screen = PlainLines(output)
+    for record in (MemberJoined(BOB, "sender"), FrameReceived(1, "p1", BOB), MemberLeft(BOB)):
+        screen.show(Entry(0.0, record))
+    screen.close()
+    assert [line.split("  ")[1] for line in output.getvalue().splitlines()] == [
+        "b0b0b0b0 is in the room (sender).",
+        "b0b0b0b0 left the room.",
+    ]

@@ -1,0 +1,122 @@
+"""The command line: what it accepts, and the sentence it answers with when it does not."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from p2pquic import __version__
+from p2pquic.cli import data_directory, main, resolve
+from p2pquic.core.addresses import SocketAddress
+from p2pquic.core.errors import UsageError
+
+PIN = "sha256:" + "ab" * 32
+HEAVY = ("aioquic", "matplotlib", "numpy", "rich", "cryptography", "asyncio")
+
+
+@pytest.mark.parametrize(
+    ("command", "sentence"),
+    [
+        ("", "the following arguments are required: COMMAND"),
+        ("dance", "invalid choice: 'dance'"),
+        ("peer", "--pin is missing"),
+        ("peer --pin sha256:abc", "is not a key fingerprint"),
+        (f"peer --pin {PIN} --role listener", "invalid choice: 'listener'"),
+        (f"peer --pin {PIN} --resilience hot", "hot is not there yet"),
+        (f"peer --pin {PIN} --intermediate nonsense", "'nonsense' is not an address"),
+        (f"peer --pin {PIN} --intermediate 10.0.0.1:65536", "'10.0.0.1:65536' is not an address"),
+        (f"peer --pin {PIN} --intermediate 10.0.0.1:0", "has port 0"),
+        (f"peer --pin {PIN} --intermediate 0.0.0.0:1", "stands for every address"),
+        ("intermediate --listen here", "'here' is not an address"),
+        ("intermediate --cert only.pem", "--cert and --key belong together"),
+        ("intermediate --listen 203.0.113.77:4433", "Cannot listen on 203.0.113.77:4433"),
+        ("monitor --intermediate 1.2.3.4", "'1.2.3.4' is not an address"),
+    ],
+)
+def test_a_wrong_command_is_answered_with_one_sentence(
+    command: str,
+    sentence: str,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
+    assert main(command.split()) == 2
+    said = capsys.readouterr().err.splitlines()[-1]
+    assert said.startswith("p2pquic: ")
+    assert sentence in said
+    assert said.endswith(".")
+
+
+def test_a_bug_is_told_as_one_and_traced_with_debug(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stumble(text: str) -> SocketAddress:
+        raise KeyError(text)
+
+    monkeypatch.setattr("p2pquic.cli.resolve", stumble)
+    assert main(["peer", "--pin", PIN]) == 1
+    assert "this is a bug: KeyError" in capsys.readouterr().err
+    assert main(["peer", "--pin", PIN, "--debug"]) == 1
+    assert "Traceback" in capsys.readouterr().err
+
+
+def test_a_host_name_is_looked_up() -> None:
+    assert resolve("localhost:4433").port == 4433
+    assert resolve("[::1]:4433") == SocketAddress("::1", 4433)
+    with pytest.raises(UsageError, match="Cannot find the host"):
+        resolve("no.such.host.invalid:4433")
+
+
+def test_the_version_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="0"):
+        main(["--version"])
+    assert capsys.readouterr().out == f"p2pquic {__version__}\n"
+
+
+def test_data_lives_where_the_user_keeps_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_DATA_HOME", "/data")
+    assert data_directory() == Path("/data/p2pquic")
+    monkeypatch.delenv("XDG_DATA_HOME")
+    assert data_directory().parts[-3:] == (".local", "share", "p2pquic")
+
+
+def test_help_imports_nothing_heavy() -> None:
+    program = (
+        "import sys, p2pquic.cli\n"
+        "try: p2pquic.cli.main(['--help'])\n"
+        "except SystemExit: pass\n"
+        f"print([name for name in {HEAVY!r} if name in sys.modules])"
+    )
+    answer = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    assert answer.stdout.splitlines()[-1] == "[]"
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize(
+    ("command", "ready"),
+    [("intermediate --listen 127.0.0.1:0", "Listening on 127.0.0.1:"), ("monitor", "usable: ")],
+)
+def test_a_signal_ends_it_at_once_with_success(
+    command: str, ready: str, number: int, tmp_path: Path
+) -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "p2pquic", *command.split()],
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "XDG_DATA_HOME": str(tmp_path)},
+    )
+    assert process.stdout is not None
+    with process.stdout as output:
+        assert ready in output.readline()
+        process.send_signal(number)
+        assert process.wait(timeout=2.0) == 0
