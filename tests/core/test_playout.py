@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import sys
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -121,6 +122,7 @@ def test_a_hostile_jump_costs_no_memory_and_hides_only_the_jumpers_own_frames() 
     assert sys.getsizeof(log._window._seen) < 1000
 
 
+@pytest.mark.slow
 @given(st.lists(st.tuples(st.integers(0, 200), st.floats(0, 0.3)), max_size=100))
 def test_every_missing_frame_of_a_gap_is_accounted_for(steps: list[tuple[int, float]]) -> None:
     log = ArrivalLog("b")

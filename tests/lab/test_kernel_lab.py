@@ -58,8 +58,8 @@ def test_a_run_leaves_its_plan_its_traces_its_changes_and_its_outcome(tmp_path: 
     lines = (tmp_path / "changes.jsonl").read_bytes().splitlines()
     down, up = (msgspec.json.decode(line, type=ChangeMade) for line in lines)
     assert (down.kind, up.kind) == ("interface_down", "interface_up")
-    assert outcome.settled < down.begin < down.end < up.begin < up.end < outcome.end
-    assert up.outage_ms == pytest.approx(1000 * (up.end - down.begin), abs=0.01)
+    assert outcome.settled < down.start < down.end < up.start < up.end < outcome.end
+    assert up.outage_ms == pytest.approx(1000 * (up.end - down.start), abs=0.01)
     assert 100 <= up.outage_ms < 110
 
 
@@ -70,7 +70,7 @@ def test_a_call_without_a_protocol_is_interrupted_by_what_physics_asks(tmp_path:
     outage = msgspec.json.decode(changes[-1], type=ChangeMade).outage_ms / 1000
     gap = longest_gap(tmp_path / "other.trace.jsonl") - outage - (0.045 - 0.030)
     # Up to a cadence for the cut, and up to another one: it waits for its next tick to send.
-    assert -MARGIN / 5 < gap < 2 * FRAME_CADENCE + MARGIN
+    assert -MARGIN < gap < 2 * FRAME_CADENCE + MARGIN
 
 
 def test_a_program_that_ends_badly_fails_the_run_and_is_quoted(tmp_path: Path) -> None:

@@ -24,7 +24,7 @@ from p2pquic.core.addresses import SocketAddress
 from p2pquic.core.errors import MissingRequirementError, UsageError
 from p2pquic.lab.internet import Report
 from p2pquic.lab.namespaces import CommandFailedError, Namespace, gain_rights
-from p2pquic.lab.scenarios import WIFI, Host, Link, Nat, Topology
+from p2pquic.lab.scenarios import HOME, WIFI, Host, Link, Nat, Topology
 from p2pquic.lab.topology import KernelWorld
 
 pytestmark = [pytest.mark.lab, pytest.mark.slow]
@@ -127,14 +127,14 @@ def test_an_interface_goes_and_comes_as_on_a_real_machine(world: KernelWorld) ->
     assert "192.168.1.2" not in machine.run(["ip", "address"])
     found = world.interface_up(CELLULAR_LINK)
     assert "default via 192.168.2.1 dev rmnet0 metric 700" in routes()
-    assert lost.begin <= lost.end <= found.begin <= found.end
+    assert lost.start <= lost.end <= found.start <= found.end
 
 
 def test_a_change_is_over_in_a_few_milliseconds(world: KernelWorld) -> None:
     spans = []
     for _ in range(10):
         spans += [world.interface_down(WIFI_LINK), world.interface_up(WIFI_LINK)]
-    assert statistics.median(span.end - span.begin for span in spans) < 0.005
+    assert statistics.median(span.end - span.start for span in spans) < 0.005
 
 
 def test_a_new_interface_carries_the_very_next_packet(world: KernelWorld) -> None:
@@ -152,19 +152,23 @@ def test_a_new_interface_carries_the_very_next_packet(world: KernelWorld) -> Non
     assert sender[0] == TOPOLOGY.accesses[CELLULAR_LINK].public
 
 
-def test_what_is_on_its_way_to_a_dead_interface_dies_and_is_counted(world: KernelWorld) -> None:
+def test_what_is_on_its_way_to_a_dead_interface_dies_and_is_counted() -> None:
+    far, farther = dataclasses.replace(WIFI, delay=0.2), dataclasses.replace(HOME, delay=0.3)
+    topology = Topology(mover=Host("mover", (far,)), other=Host("other", (farther,)))
+    server_at = SocketAddress(topology.accesses[SERVER_LINK].public, SERVER.port)
     with (
+        KernelWorld(topology, topology.interfaces, seed=7) as world,
         closing(open_socket(world.host("mover"))) as mover,
         closing(open_socket(world.host("other"))) as other,
         closing(open_socket(world.host("server"), SERVER.port)) as server,
     ):
-        mover.sendto(b"x", SERVER)
+        mover.sendto(b"x", server_at)
         _, sender = server.recvfrom(10)
         server.sendto(b"too late", sender)
         world.interface_down(WIFI_LINK)
-        other.sendto(b"as long a way, begun later", SERVER)
+        other.sendto(b"a longer way, begun later", server_at)
         server.recvfrom(50)
-    assert packets(world.report(), SERVER_LINK, WIFI_LINK, "dead") == 1
+        assert packets(world.report(), SERVER_LINK, WIFI_LINK, "dead") == 1
 
 
 def test_a_world_leaves_no_process_behind_even_when_the_run_fails() -> None:

@@ -71,7 +71,7 @@ def drawn(view: CallView) -> str:
         ),
         (AddressChanged([], []), "No usable network yet; waiting for one."),
         (Failed("No sound card."), "No sound card."),
-        (Closed("stopped by SIGINT"), "Ended: stopped by SIGINT."),
+        (Closed("stopped by SIGINT"), None),
         (Closed("they hung up", BOB), "The call with b0b0b0b0 ended: they hung up."),
         (FrameReceived(1, "p1", BOB), None),
     ],

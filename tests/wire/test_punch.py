@@ -33,6 +33,7 @@ mapped = st.builds(
 )
 
 
+@pytest.mark.slow
 @given(transactions, usernames, st.binary(min_size=1, max_size=64))
 def test_a_request_is_read_as_it_was_written(transaction: bytes, username: str, key: bytes) -> None:
     data = encode_request(transaction, username, key)
@@ -44,6 +45,7 @@ def test_a_request_is_read_as_it_was_written(transaction: bytes, username: str, 
     assert not request.verify(key + b"!")
 
 
+@pytest.mark.slow
 @given(transactions, usernames, mapped)
 def test_a_response_is_read_as_it_was_written(
     transaction: bytes, username: str, address: SocketAddress
@@ -56,6 +58,7 @@ def test_a_response_is_read_as_it_was_written(
     assert not response.verify(b"another key")
 
 
+@pytest.mark.slow
 @given(st.data())
 def test_a_changed_byte_cannot_change_what_is_said(data: st.DataObject) -> None:
     original = encode_request(TRANSACTION, "peer", KEY)
@@ -82,6 +85,7 @@ def stun_like(draw: st.DrawFn) -> bytes:
     return header + b"\x21\x12\xa4\x42" + TRANSACTION + body
 
 
+@pytest.mark.slow
 @given(st.binary(max_size=100) | stun_like())
 def test_any_bytes_are_a_probe_or_a_protocol_error(data: bytes) -> None:
     with suppress(ProtocolError):

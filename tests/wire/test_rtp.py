@@ -68,6 +68,7 @@ def test_any_bytes_are_a_header_or_a_protocol_error(data: bytes) -> None:
         assert 12 <= decode_rtp_header(data).size <= len(data)
 
 
+@pytest.mark.slow
 @given(st.lists(st.binary(min_size=1, max_size=300), max_size=10), st.data())
 def test_packets_come_out_of_a_stream_as_they_went_in_wherever_it_is_cut(
     packets: list[bytes], data: st.DataObject

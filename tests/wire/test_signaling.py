@@ -75,6 +75,7 @@ def to_server_of(**fields: Any) -> bytes:
     return framed(msgspec.msgpack.encode(fields))
 
 
+@pytest.mark.slow
 @given(st.lists(to_server, max_size=5), st.data())
 def test_messages_to_the_server_arrive_wherever_the_stream_is_cut(
     messages: list[ToServer], data: st.DataObject
@@ -85,6 +86,7 @@ def test_messages_to_the_server_arrive_wherever_the_stream_is_cut(
     assert decoder.feed(stream[:cut]) + decoder.feed(stream[cut:]) == messages
 
 
+@pytest.mark.slow
 @given(st.lists(to_peer, max_size=5))
 def test_messages_to_a_peer_arrive_byte_by_byte(messages: list[ToPeer]) -> None:
     decoder = ToPeerDecoder()

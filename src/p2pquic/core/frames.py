@@ -14,9 +14,6 @@ from typing import NamedTuple
 
 RESEND_WINDOW = 0.400  # seconds; an older frame would arrive long after its turn to be played
 MOST_FRAMES = 64  # three times what 400 ms hold at 50 frames/s; bounds a source run wild
-TICK = (
-    0.001  # seconds of slack, so that a frame exactly at the window's edge is not lost to rounding
-)
 
 
 class Frame(NamedTuple):

@@ -1,7 +1,6 @@
 """The process of the intermediate server: one socket and one IntermediateSession.
 
-Its identity and the secret its relay tickets derive from live on disk, so that after a restart
-peers still trust it and running calls go on.
+It decides nothing; who it is lies on disk, see certificate.py.
 """
 
 from __future__ import annotations
@@ -12,15 +11,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from p2pquic.core.addresses import LocalSocket, SocketAddress
-from p2pquic.core.errors import UsageError
 from p2pquic.core.trace import Entry, Failed, Listening, MemberJoined, MemberLeft
+from p2pquic.intermediate.certificate import load_or_create_identity, load_or_create_secret
 from p2pquic.net import process
 from p2pquic.net.driver import Driver
 from p2pquic.net.trace_file import STANDARD_OUTPUT, TraceFile
-from p2pquic.quic.identity import Identity, write_private_file
+from p2pquic.quic.identity import Identity
 from p2pquic.session.intermediate_session import IntermediateSession
 
-SECRET_BYTES = 32  # as many as the keyed hash that uses it takes at most
 WILDCARDS = ("0.0.0.0", "::")
 
 
@@ -95,41 +93,3 @@ def _invitation(listen: LocalSocket, identity: Identity) -> str:
         f"  p2pquic peer --intermediate {address} --pin {identity.fingerprint} "
         "--role receiver --room NAME"
     )
-
-
-def load_or_create_identity(certificate_file: Path, key_file: Path) -> Identity:
-    """Read the server's identity; make one if neither file is there.
-
-    Raises:
-        UsageError: only one of the two is there, or they cannot be read or written.
-    """
-    missing = [file for file in (certificate_file, key_file) if not file.exists()]
-    if len(missing) == 1:
-        raise UsageError(
-            f"{missing[0]} is missing, though its other half is there. Restore it, or remove both "
-            "to get a new identity (peers then need the new --pin)."
-        )
-    if not missing:
-        return Identity.load(certificate_file, key_file)
-    identity = Identity.generate()
-    identity.save(certificate_file, key_file)
-    print(f"Made a new identity: {certificate_file} and {key_file}.", file=sys.stderr)
-    return identity
-
-
-def load_or_create_secret(file: Path) -> bytes:
-    """Read the secret behind relay tickets; make it at the first start.
-
-    Raises:
-        UsageError: it cannot be read or written, or is too short to be a secret.
-    """
-    try:
-        secret = file.read_bytes()
-    except FileNotFoundError:
-        secret = os.urandom(SECRET_BYTES)
-        write_private_file(file, secret)
-    except OSError as error:
-        raise UsageError(f"Cannot read {file}: {error.strerror}.") from None
-    if len(secret) != SECRET_BYTES:
-        raise UsageError(f"{file} is damaged. Remove it; running calls then start again.")
-    return secret

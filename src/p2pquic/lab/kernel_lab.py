@@ -21,7 +21,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from subprocess import DEVNULL, STDOUT, Popen, TimeoutExpired
 from tempfile import TemporaryDirectory
@@ -42,7 +42,17 @@ from p2pquic.core.trace import (
 )
 from p2pquic.lab.internet import Report
 from p2pquic.lab.namespaces import Namespace, stop
-from p2pquic.lab.scenarios import Change, ChangeKind, Link, Role, Scenario, timeline
+from p2pquic.lab.scenarios import (
+    MOVER,
+    OTHER,
+    SERVER,
+    Change,
+    ChangeKind,
+    Link,
+    Role,
+    Scenario,
+    timeline,
+)
 from p2pquic.lab.topology import KernelWorld
 
 P2PQUIC = (sys.executable, "-m", "p2pquic")
@@ -61,17 +71,17 @@ class RunFailedError(P2PQuicError):
 
 @dataclass(frozen=True, slots=True)
 class ChangeMade:
-    """A change as it was carried out. It took effect between `begin` and `end`.
+    """A change as it was carried out. It took effect between `start` and `end`.
 
-    For `interface_down` nothing passes after `begin`; an interface that came `up` is usable at
+    For `interface_down` nothing passes after `start`; an interface that came `up` is usable at
     `end`. `outage_ms` (L) is the time that a change which brought a host its only address ended,
-    from the `begin` of the loss to the `end` of this; 0 for every other change.
+    from the `start` of the loss to the `end` of this; 0 for every other change.
     """
 
     kind: ChangeKind
     host: str
     interface: str
-    begin: float
+    start: float
     end: float
     outage_ms: float
 
@@ -118,10 +128,11 @@ def run(
     _write_json(directory / "scenario.json", _Plan(scenario, seed, tuple(command)))
     with ExitStack() as stack:
         world = stack.enter_context(KernelWorld(scenario.topology, scenario.links_up, seed))
-        call = _Call(world, directory, stack, tuple(command))
         secrets = stack.enter_context(TemporaryDirectory(dir=directory, prefix="server-identity-"))
-        call.start(scenario, media, Path(secrets))
-        settled = call.wait_until_settled(scenario)
+        call = _Call(scenario, world, directory, command)
+        stack.callback(call.stop)
+        call.start(media, Path(secrets))
+        settled = call.wait_until_settled()
         last = settled
         with (directory / "changes.jsonl").open("wb") as file:
             outages = _Outages(scenario.links_up)
@@ -146,9 +157,9 @@ class _Program:
         self._trace = directory / f"{host.name}.trace.jsonl"
         self._log = directory / f"{host.name}.log"
         self._offset = 0
-        self.connected: Connected | None = None
-        self.listening: Listening | None = None
-        self.path_kind: PathKind | None = None
+        self.fingerprint: str | None = None  # of a server that listens
+        self.quic_role: str | None = None
+        self.path_kind: PathKind | None = None  # of the path selected last
         self.hears = False
         with self._log.open("w") as log:
             self.process: Popen[str] = host.start(
@@ -159,12 +170,12 @@ class _Program:
         """Take in what the trace says since the last look."""
         for entry in self._new_entries():
             match entry.record:
-                case Listening():
-                    self.listening = entry.record
-                case Connected():
-                    self.connected = entry.record
-                case PathSelected():
-                    self.path_kind = entry.record.kind
+                case Listening(fingerprint=fingerprint):
+                    self.fingerprint = fingerprint
+                case Connected(quic_role=role):
+                    self.quic_role = role
+                case PathSelected(kind=kind):
+                    self.path_kind = kind
                 case FrameReceived():
                     self.hears = True
 
@@ -203,53 +214,47 @@ class _Program:
         return f"Its last words: {self._log.read_text(errors='replace')[-LOG_TAIL:].strip()!r}"
 
 
-@dataclass
 class _Call:
     """The programs of one call, from start to hanging up."""
 
-    world: KernelWorld
-    directory: Path
-    stack: ExitStack
-    command: tuple[str, ...]
-    peers: list[_Program] = field(default_factory=list)
-    servers: list[_Program] = field(default_factory=list)
+    def __init__(
+        self, scenario: Scenario, world: KernelWorld, directory: Path, command: Sequence[str]
+    ) -> None:
+        self._scenario = scenario
+        self._world = world
+        self._directory = directory
+        self._command = command
+        self._programs: dict[str, _Program] = {}  # by host
 
-    def start(self, scenario: Scenario, media: str, secrets: Path) -> None:
+    def start(self, media: str, secrets: Path) -> None:
         """Start the server, then the other side, then the mover."""
-        topology = scenario.topology
-        link = Link(topology.server.name, topology.server.interfaces[0].name)
-        server = str(SocketAddress(topology.accesses[link].public, PORT))
+        (link,) = (link for link in self._scenario.topology.interfaces if link.host == SERVER)
+        address = str(SocketAddress(self._scenario.topology.accesses[link].public, PORT))
         identity = ["--cert", str(secrets / "cert.pem"), "--key", str(secrets / "key.pem")]
-        listener = self._start(
-            topology.server.name, ["intermediate", "--listen", server, *identity]
-        )
-        self.servers.append(listener)
-        self._wait_for(lambda: listener.listening is not None, START_TIMEOUT, "start to listen")
-        assert listener.listening is not None
-        reach = ["--intermediate", server, "--pin", listener.listening.fingerprint, "--room", ROOM]
-        other, mover = topology.other.name, topology.mover.name
-        self.peers.append(self._start(other, self._peer(other, scenario.other_role, media) + reach))
-        self.wait_until(time.monotonic() + scenario.stagger)
-        self.peers.append(self._start(mover, self._peer(mover, scenario.mover_role, media) + reach))
+        self._start(SERVER, ["intermediate", "--listen", address, *identity])
+        server = self._programs[SERVER]
+        self._wait_for(lambda: server.fingerprint is not None, START_TIMEOUT, "reach its server")
+        reach = ["--intermediate", address, "--pin", str(server.fingerprint), "--room", ROOM]
+        self._start(OTHER, self._peer(OTHER, self._scenario.other_role, media) + reach)
+        self.wait_until(time.monotonic() + self._scenario.stagger)
+        self._start(MOVER, self._peer(MOVER, self._scenario.mover_role, media) + reach)
 
-    def wait_until_settled(self, scenario: Scenario) -> float:
-        """Wait until both sides use the path wanted, and hear each other, for `settle` seconds."""
-        wanted = scenario.settles_on
-        hears = {
-            scenario.topology.mover.name: scenario.mover_role != "sender",
-            scenario.topology.other.name: scenario.other_role != "sender",
-        }
+    def wait_until_settled(self) -> float:
+        """Wait until both sides use the path wanted and hear what they should; `settle` later."""
+        wanted = self._scenario.settles_on
+        roles = {MOVER: self._scenario.mover_role, OTHER: self._scenario.other_role}
 
         def settled() -> bool:
             return all(
-                peer.connected is not None
-                and peer.path_kind == wanted
-                and (peer.hears or not hears[peer.name])
-                for peer in self.peers
+                self._programs[name].path_kind == wanted
+                and (self._programs[name].hears or role == "sender")
+                for name, role in roles.items()
             )
 
-        self._wait_for(settled, SETTLE_TIMEOUT, f"settle on a {wanted} path")
-        self.wait_until(time.monotonic() + scenario.settle)
+        goal = f"settle on a {wanted} path"
+        self._wait_for(settled, SETTLE_TIMEOUT, goal)
+        self.wait_until(time.monotonic() + self._scenario.settle)
+        self._wait_for(settled, SETTLE_TIMEOUT, goal)  # it may have changed its mind meanwhile
         return time.monotonic()
 
     def wait_until(self, moment: float) -> None:
@@ -260,44 +265,46 @@ class _Call:
 
     def hang_up(self) -> None:
         """End the peers as Ctrl-C does, then the server; all must end well."""
-        for programs in (self.peers, self.servers):
-            for program in programs:
-                program.process.send_signal(signal.SIGINT)
-            for program in programs:
-                program.wait_for_exit()
+        for hosts in ((MOVER, OTHER), (SERVER,)):
+            for host in hosts:
+                self._programs[host].process.send_signal(signal.SIGINT)
+            for host in hosts:
+                self._programs[host].wait_for_exit()
+
+    def stop(self) -> None:
+        """End whatever still runs."""
+        for program in self._programs.values():
+            stop(program.process)
 
     @property
     def quic_client(self) -> Literal["mover", "other"]:
-        """Which side's peer id is the lower."""
-        (mover,) = (each for each in self.peers if each.name == "mover")
-        assert mover.connected is not None
-        return "mover" if mover.connected.quic_role == "client" else "other"
+        """Which side is the QUIC client: the one whose peer id is the lower."""
+        return "mover" if self._programs[MOVER].quic_role == "client" else "other"
 
-    def _start(self, host: str, arguments: list[str]) -> _Program:
-        words = [*self.command, *arguments]
-        program = _Program(self.world.host(host), words, self.directory)
-        self.stack.callback(stop, program.process)
-        return program
+    def _start(self, name: str, arguments: list[str]) -> None:
+        words = [*self._command, *arguments]
+        self._programs[name] = _Program(self._world.host(name), words, self._directory)
 
     def _peer(self, name: str, role: Role, media: str) -> list[str]:
         sends = [] if role == "receiver" else ["--media", media]
-        hears = [] if role == "sender" else ["--sink", str(self.directory / f"{name}.wav")]
+        hears = [] if role == "sender" else ["--sink", str(self._directory / f"{name}.wav")]
         return ["peer", "--role", role, *sends, *hears]
 
-    def _wait_for(self, condition: Callable[[], bool], timeout: float, what: str) -> None:
+    def _wait_for(self, condition: Callable[[], bool], timeout: float, goal: str) -> None:
         give_up = time.monotonic() + timeout
-        while not condition():
+        while True:
+            for program in self._programs.values():
+                program.read_trace()
+            if condition():
+                return
             if time.monotonic() > give_up:
                 raise RunFailedError(
-                    f"The call did not {what} within {timeout:.0f} s. See {self.directory}."
+                    f"The call did not {goal} within {timeout:.0f} s. See {self._directory}."
                 )
-            time.sleep(GLANCE)
-            self._check_alive()
-            for program in (*self.servers, *self.peers):
-                program.read_trace()
+            self.wait_until(time.monotonic() + GLANCE)
 
     def _check_alive(self) -> None:
-        for program in (*self.servers, *self.peers):
+        for program in self._programs.values():
             program.check_alive()
 
 
@@ -308,10 +315,10 @@ class _Outages:
         self._up = set(links_up)
         self._since: dict[str, float] = {}
 
-    def lost(self, link: Link, begin: float) -> None:
+    def lost(self, link: Link, start: float) -> None:
         self._up.discard(link)
         if not any(each.host == link.host for each in self._up):
-            self._since[link.host] = begin
+            self._since[link.host] = start
 
     def gained(self, link: Link, end: float) -> float:
         """The seconds of outage that end with this link."""
@@ -324,7 +331,7 @@ def _make(change: Change, world: KernelWorld, outages: _Outages) -> ChangeMade:
     match change.kind:
         case "interface_down":
             span = world.interface_down(link)
-            outages.lost(link, span.begin)
+            outages.lost(link, span.start)
         case "interface_up":
             span = world.interface_up(link)
             outage = outages.gained(link, span.end)

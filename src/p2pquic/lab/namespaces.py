@@ -94,7 +94,7 @@ def _may_administer() -> bool:
 
 
 class Namespace:
-    """One network namespace, without IPv6 and with its loopback down until somebody wants it.
+    """One network namespace, as the kernel makes it: a loopback that is down, and nothing else.
 
     Raises:
         MissingRequirementError: this process may not create one; `gain_rights` might help.
@@ -176,6 +176,9 @@ class Namespace:
 
         More exactly it is killed when the thread that started it ends: start what should live
         long from the main thread.
+
+        Raises:
+            MissingRequirementError: there is no such program.
         """
         runner = os.getpid()
 
@@ -185,16 +188,19 @@ class Namespace:
             if os.getppid() != runner:  # killed before we could ask to die with it
                 os._exit(1)
 
-        return subprocess.Popen(
-            command,
-            pass_fds=fds,
-            preexec_fn=enter,
-            start_new_session=True,
-            text=True,
-            stdin=stdin,
-            stdout=stdout,
-            stderr=stderr,
-        )
+        try:
+            return subprocess.Popen(
+                command,
+                pass_fds=fds,
+                preexec_fn=enter,
+                start_new_session=True,
+                text=True,
+                stdin=stdin,
+                stdout=stdout,
+                stderr=stderr,
+            )
+        except FileNotFoundError:
+            raise MissingRequirementError(f"There is no program {command[0]!r} here.") from None
 
     def run(self, command: Sequence[str], input: str = "", fds: Sequence[int] = ()) -> str:
         """Run a program inside to its end; its output.

@@ -25,6 +25,8 @@ FRAME_CADENCE = 0.020  # seconds between audio frames; a change falls anywhere i
 OUTAGE = 0.500  # seconds without any address (L): what a phone needs to fall back to cellular
 OVERLAP = 2.0  # seconds both networks are up in make-before-break: time to validate, with room
 
+MOVER, OTHER, SERVER = "mover", "other", "server"  # the names of the three hosts
+
 Dependence = Literal["endpoint-independent", "address-dependent", "address-and-port-dependent"]
 Role = Literal["sender", "receiver", "both"]
 QuicRole = Literal["client", "server", "any"]
@@ -103,11 +105,11 @@ class Access(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Topology:
-    """The three hosts of a call. Only the mover's interfaces come and go by themselves."""
+    """The three hosts of a call, each under its own name. The mover has somewhere to move to."""
 
-    mover: Host = Host("mover", (WIFI, CELLULAR))
-    other: Host = Host("other", (HOME,))
-    server: Host = Host("server", (DATA_CENTRE,))
+    mover: Host = Host(MOVER, (WIFI, CELLULAR))
+    other: Host = Host(OTHER, (HOME,))
+    server: Host = Host(SERVER, (DATA_CENTRE,))
 
     @property
     def hosts(self) -> tuple[Host, ...]:
@@ -145,7 +147,7 @@ class Change:
     at: float
     kind: ChangeKind
     interface: str
-    host: str = "mover"
+    host: str = MOVER
 
     @property
     def link(self) -> Link:
@@ -212,7 +214,7 @@ class Scenario:
         return frozenset(
             link
             for link in self.topology.interfaces
-            if link.host != self.topology.mover.name or link.interface in self.mover_up
+            if link.host != MOVER or link.interface in self.mover_up
         )
 
 
@@ -271,13 +273,13 @@ _ALL = (
         "Symmetric NATs on both sides allow no direct path; Wi-Fi dies, then cellular is there.",
         topology=Topology(
             mover=Host(
-                "mover",
+                MOVER,
                 (
                     dataclasses.replace(WIFI, nat=SYMMETRIC),
                     dataclasses.replace(CELLULAR, nat=SYMMETRIC),
                 ),
             ),
-            other=Host("other", (dataclasses.replace(HOME, nat=SYMMETRIC),)),
+            other=Host(OTHER, (dataclasses.replace(HOME, nat=SYMMETRIC),)),
         ),
         moves=(_WIFI_TO_CELLULAR,),
         settles_on="relay",
@@ -295,7 +297,7 @@ _ALL = (
     Scenario(
         "other-side-public",
         "Wi-Fi dies, then cellular is there; the other side has a public address.",
-        topology=Topology(other=Host("other", (dataclasses.replace(HOME, nat=None),))),
+        topology=Topology(other=Host(OTHER, (dataclasses.replace(HOME, nat=None),))),
         moves=(_WIFI_TO_CELLULAR,),
     ),
     Scenario(

@@ -34,7 +34,7 @@ from p2pquic.lab.scenarios import FRAME_CADENCE, Change, Link, Scenario, timelin
 from p2pquic.lab.virtual_internet import VirtualInternet
 from p2pquic.quic.identity import Identity
 from p2pquic.session.intermediate_session import IntermediateSession
-from p2pquic.session.pair_session import RelayUse, Resilience
+from p2pquic.session.pair_config import RelayUse, Resilience
 from p2pquic.session.peer_session import PeerConfig, PeerSession
 
 SERVER_PORT = 12345

@@ -40,9 +40,9 @@ ROUTER_SYSCTLS = HOST_SYSCTLS | {"ipv4/ip_forward": "1"}
 
 
 class Span(NamedTuple):
-    """When a change began and was complete, in seconds of this machine's monotonic clock."""
+    """When a change began and when it was complete, in seconds of the monotonic clock."""
 
-    begin: float
+    start: float
     end: float
 
 
@@ -105,7 +105,7 @@ class KernelWorld:
         )
 
     def interface_down(self, link: Link) -> Span:
-        """The interface loses link, routes and address; from `begin` on nothing passes it."""
+        """The interface loses link, routes and address; from `start` on nothing passes it."""
         span = self._ip[link.host].apply(
             f"link set {link.interface} down",
             f"address flush dev {link.interface}",
@@ -148,6 +148,10 @@ class _ArmedIp:
 
     def _arm(self) -> None:
         self._process = self._machine.start(["ip", "-batch", "-"], (), PIPE, PIPE, PIPE)
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        print("link show dev lo", file=self._process.stdin, flush=True)
+        self._process.stdout.readline()  # it has begun to take orders
 
     def apply(self, *orders: str) -> Span:
         """Carry out the orders, and arm again for the next.
@@ -155,13 +159,13 @@ class _ArmedIp:
         Raises:
             CommandFailedError: the kernel refused one.
         """
-        begin = time.monotonic()
+        start = time.monotonic()
         _, complaint = self._process.communicate("\n".join(orders) + "\n")
         end = time.monotonic()
         if self._process.returncode != 0:
             raise CommandFailedError(f"ip failed in {self._machine.name}: {complaint}")
         self._arm()
-        return Span(begin, end)
+        return Span(start, end)
 
     def close(self) -> None:
         stop(self._process)

@@ -118,7 +118,7 @@ class Driver:
     def hang_up(self, reason: str) -> None:
         """Ask the session to end, and end without it if it does not."""
         self.feed(HangUpRequested(reason))
-        self._loop.call_later(FAREWELL_LIMIT, self._finish, Finish(reason))
+        self._loop.call_later(FAREWELL_LIMIT, self._end_without_farewell, reason)
 
     def fail(self, error: BaseException) -> None:
         """End the run: `wait_until_finished` raises `error`."""
@@ -185,7 +185,11 @@ class Driver:
     def _finish(self, finish: Finish) -> None:
         if not self._finished.done():
             self._finished.set_result(finish)
-            self.record(Closed(finish.reason))
+
+    def _end_without_farewell(self, reason: str) -> None:
+        if not self._finished.done():
+            self.record(Closed(reason))
+            self._finish(Finish(reason))
 
     def _on_bug(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         del loop

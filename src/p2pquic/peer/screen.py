@@ -135,9 +135,8 @@ def sentence(record: Record) -> str | None:
             return f"Interruption of {record.gap_ms:.0f} ms from {short(record.remote)}{detail}."
         case Failed(message):
             return message
-        case Closed(reason, remote):
-            whom = f"The call with {short(remote)} ended" if remote else "Ended"
-            return f"{whom}: {reason}."
+        case Closed(reason, remote) if remote:
+            return f"The call with {short(remote)} ended: {reason}."
     return None
 
 

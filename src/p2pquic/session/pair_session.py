@@ -12,12 +12,9 @@ way, and sending again, newest first, what may have died on the way before.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Literal
 
-from p2pquic.core.actions import Action, Log, PlayMedia, SendDatagram, StopMedia
+from p2pquic.core.actions import Action, Log, SendDatagram
 from p2pquic.core.addresses import LocalSocket, SocketAddress
-from p2pquic.core.errors import ProtocolError
 from p2pquic.core.frames import Frame
 from p2pquic.core.path import DirectPath, PathAddress, RelayPath
 from p2pquic.core.playout import FRAME_CADENCE
@@ -26,11 +23,6 @@ from p2pquic.core.trace import (
     Closed,
     Connected,
     Copy,
-    Dropped,
-    FrameReceived,
-    FrameRepeated,
-    FrameSent,
-    FrameUnsent,
     PathAbandoned,
     PathSelected,
     PathStatistics,
@@ -42,10 +34,11 @@ from p2pquic.quic.connection import TIMER_SLACK, MultipathConnection
 from p2pquic.quic.identity import Identity, peer_id
 from p2pquic.quic.packets import destination_connection_id, opens_connection
 from p2pquic.session.direct_paths import DirectPaths
-from p2pquic.session.media_flows import IncomingFlow, OutgoingFlow
+from p2pquic.session.pair_config import PairConfig
+from p2pquic.session.pair_media import PairMedia
 from p2pquic.session.relay_legs import RelayLegs
 from p2pquic.wire.punch import PunchRequest, PunchResponse
-from p2pquic.wire.signaling import Member, RelayOpened
+from p2pquic.wire.signaling import RelayOpened
 
 PEER_ALPN = "p2pquic/1"
 PUNCH_LABEL = b"EXPORTER-p2pquic-punch"  # RFC 8446 section 7.5
@@ -53,38 +46,16 @@ PUNCH_KEY_SIZE = 32  # bytes
 BLIND_DUPLICATES = 0.1  # seconds frames also go by an untried direct path: one long round trip
 STATISTICS_INTERVAL = 1.0  # seconds
 
-Resilience = Literal["lean", "hedged"]
-RelayUse = Literal["auto", "only", "never"]
-
-
-@dataclass(frozen=True)
-class PairConfig:
-    """What the two sides of a call are, and what the person wants."""
-
-    me: str
-    other: Member
-    server: SocketAddress
-    sends: bool
-    receives: bool
-    resilience: Resilience
-    relay: RelayUse
-    give_up: float
-
-    @property
-    def is_client(self) -> bool:
-        """The lower peer id is the QUIC client."""
-        return self.me < self.other.peer
-
 
 class PairSession:
-    """One call. Every method may order something: drain `actions` afterwards, then `flush`."""
+    """One call. After any method: `flush` what is ready, then `drain` what was ordered."""
 
     def __init__(
         self, config: PairConfig, identity: Identity, entropy: Callable[[int], bytes], now: float
     ) -> None:
         self.config = config
         self.remote = config.other.peer
-        self.actions: list[Action] = []
+        self._actions: list[Action] = []
         self.is_connected = False
         self.is_over = False
         self._identity = identity
@@ -94,19 +65,24 @@ class PairSession:
         self._legs: RelayLegs | None = None
         self._relay_local: LocalSocket | None = None
         self._sockets: tuple[LocalSocket, ...] = ()
-        self._outgoing = OutgoingFlow()
-        self._incoming = IncomingFlow(self.remote)
-        self._moved_at = now
+        self._media = PairMedia(self.remote, plays=config.receives, actions=self._actions)
+        self._changed_at = now
         self._statistics_at: float | None = None
         self._acknowledged = 0
         self._lost = 0
+
+    def drain(self) -> list[Action]:
+        """What was ordered since the last call."""
+        ordered = list(self._actions)
+        self._actions.clear()
+        return ordered
 
     # ---- what happens ------------------------------------------------------------------------
 
     @property
     def deadline(self) -> float | None:
         """When to call `tick`."""
-        times = [self._direct.deadline, self._incoming.deadline]
+        times = [self._direct.deadline, self._media.deadline]
         if self._connection is not None:
             times.append(self._connection.heard_at + self.config.give_up)
             if self._has_way_out(self._connection.selected):
@@ -147,7 +123,7 @@ class PairSession:
             self._choose(now)
         self._close_dead_paths(now)
         if moved:
-            self._moved_at = now
+            self._changed_at = now
             self._try_blindly(now)
 
     def open_relay(self, message: RelayOpened, now: float) -> None:
@@ -208,7 +184,7 @@ class PairSession:
         if local not in self._sockets:
             return
         sends, proven = self._direct.on_punch(local, remote, punch, now)
-        self.actions += sends
+        self._actions += sends
         if proven is None:
             return
         path, rtt = proven
@@ -225,23 +201,21 @@ class PairSession:
 
     def on_frame(self, seq: int, rtp: bytes, now: float) -> None:
         """Our source produced a frame that the other end should hear."""
-        frame = self._outgoing.add(seq, rtp, now)
+        frame = self._media.add(seq, rtp, now)
         if not self.is_connected or self._connection is None:
             return
         selected = self._connection.selected
         if selected is None or not self._has_way_out(selected):
-            self._log(FrameUnsent(seq, self.remote))
+            self._media.note_unsent(frame)
             return
         self._send(frame, selected, now)
-        if self.config.resilience == "hedged" and now - self._moved_at <= BLIND_DUPLICATES:
-            for path in self._direct.unproven(self._connection):
-                self._send(frame, path, now, "duplicate")
+        if now - self._changed_at <= BLIND_DUPLICATES:
+            self._duplicate(frame, now)
 
     def tick(self, now: float) -> None:
         """The deadline has come."""
-        for record in self._incoming.poll(now):
-            self._log(record)
-        self.actions += self._direct.punch(now)
+        self._media.tick(now)
+        self._actions += self._direct.punch(now)
         connection = self._connection
         if connection is None:
             return
@@ -303,14 +277,14 @@ class PairSession:
                 case events.HandshakeConfirmed():
                     self._on_confirmed(self._connection, now)
                 case events.DatagramArrived(path, data):
-                    self._on_audio(data, self._name(path), now)
+                    self._media.on_datagram(data, self._name(path), now)
                 case events.DatagramAcknowledged(_, seq):
                     self._acknowledged += 1
-                    self._outgoing.acknowledge(seq)
+                    self._media.acknowledge(seq)
                 case events.DatagramLost():
                     self._lost += 1
                 case events.StreamData(data=data, ended=ended):
-                    self._on_description(data, ended, now)
+                    self._media.on_description(data, ended=ended, now=now)
                 case events.Terminated(error_code, reason):
                     self._end(reason or ("goodbye" if not error_code else f"error {error_code:#x}"))
                     return
@@ -354,13 +328,11 @@ class PairSession:
         self._log_selected(path, "the first path")
         if self.config.relay != "only":
             self._direct.set_sockets(self._sockets, now)
-            self.actions += self._direct.punch(now)
+            self._actions += self._direct.punch(now)
 
     def _end(self, reason: str) -> None:
-        for record in self._incoming.finish():
-            self._log(record)
+        self._media.finish()
         self._log(Closed(reason, self.remote))
-        self.actions.append(StopMedia(self.remote))
         self.is_over = True
         self.is_connected = False
 
@@ -409,9 +381,12 @@ class PairSession:
         nothing_died = isinstance(path, DirectPath) and (
             before == path or isinstance(before, RelayPath)
         )
-        if not nothing_died and self._has_way_out(path):
-            for frame in self._outgoing.unacknowledged(now):
-                self._send(frame, path, now)
+        if nothing_died or not self._has_way_out(path):
+            return
+        for frame in self._media.unacknowledged(now):
+            self._send(frame, path, now)
+        self._changed_at = now
+        self._duplicate_newest(now)
 
     def _move_relay(self, now: float) -> None:
         """The server hears us elsewhere: measure that, padded to 1200 bytes, and say so.
@@ -427,13 +402,17 @@ class PairSession:
             self._change(before, "the relay hears us elsewhere", now)
 
     def _send_to_server(self, local: LocalSocket, data: bytes) -> None:
-        self.actions.append(SendDatagram(local, self.config.server, data))
+        self._actions.append(SendDatagram(local, self.config.server, data))
 
     def _close_dead_paths(self, now: float) -> None:
         """Give up every path whose socket is gone, so that its connection ids come free."""
         assert self._connection is not None
         for path in self._connection.paths:
-            if isinstance(path, DirectPath) and path.local not in self._sockets:
+            if (
+                isinstance(path, DirectPath)
+                and path.local not in self._sockets
+                and path != self._connection.selected
+            ):
                 self._connection.close_path(path, now)
                 self._direct.forget(path)
                 self._log(PathAbandoned(self._name(path), self.remote, "its address is gone"))
@@ -449,57 +428,32 @@ class PairSession:
             return
         for socket in self._sockets:
             path = DirectPath(socket, remote)
-            if socket.family != remote.family or path in self._connection.paths:
-                continue
-            opened = self._direct.open(self._connection, path, None, now, urgent=True)
-            if opened and self.config.resilience == "hedged":
-                for frame in self._outgoing.unacknowledged(now)[:1]:
-                    self._send(frame, path, now, "duplicate")
-        self.actions += self._direct.punch(now)
+            if socket.family == remote.family and path not in self._connection.paths:
+                self._direct.open(self._connection, path, None, now, urgent=True)
+        self._duplicate_newest(now)
+        self._actions += self._direct.punch(now)
 
     # ---- media -------------------------------------------------------------------------------
 
     def _send(self, frame: Frame, path: PathAddress, now: float, copy: Copy | None = None) -> None:
-        """Queue a frame on a path. `copy` None: the first copy, or else a re-send."""
         assert self._connection is not None
-        if not self._outgoing.is_described:
-            stream = self._connection.get_next_available_stream_id(is_unidirectional=True)
-            description = self._outgoing.describe(frame)
-            self._connection.send_stream_data(stream, description, end_stream=True)
-        is_first = self._outgoing.note_sent(frame.seq)
-        self._connection.send_datagram(self._outgoing.datagram(frame), frame.seq, path, now)
-        copy = copy or ("first" if is_first else "resend")
-        self._log(FrameSent(frame.seq, self._name(path), self.remote, copy))
+        self._media.send(self._connection, frame, path, self._name(path), now, copy)
 
-    def _on_description(self, data: bytes, ended: bool, now: float) -> None:
-        try:
-            early = self._incoming.describe(data, ended=ended)
-        except ProtocolError as error:
-            self._log(Dropped(str(error), self.remote))
-            return
-        for datagram, path in early:
-            self._on_audio(datagram, path, now)
+    def _duplicate(self, frame: Frame, now: float) -> None:
+        """Send a copy on every path that is being tried: whichever works first, audio is there."""
+        assert self._connection is not None
+        if self.config.resilience == "hedged":
+            for path in self._direct.unproven(self._connection):
+                self._send(frame, path, now, "duplicate")
 
-    def _on_audio(self, data: bytes, path: str, now: float) -> None:
-        try:
-            arrival = self._incoming.arrive(data, path, now)
-        except ProtocolError as error:
-            self._log(Dropped(str(error), self.remote))
-            return
-        if arrival is None:
-            return
-        seq, rtp, is_new = arrival
-        if is_new:
-            self._log(FrameReceived(seq, path, self.remote))
-            if self.config.receives:
-                self.actions.append(PlayMedia(self.remote, rtp))
-        else:
-            self._log(FrameRepeated(seq, path, self.remote))
+    def _duplicate_newest(self, now: float) -> None:
+        for frame in self._media.unacknowledged(now)[:1]:
+            self._duplicate(frame, now)
 
     # ---- the trace ---------------------------------------------------------------------------
 
     def _log(self, record: Record) -> None:
-        self.actions.append(Log(record))
+        self._actions.append(Log(record))
 
     def _name(self, path: PathAddress) -> str:
         """A path as people know it: by the interface it leaves from."""

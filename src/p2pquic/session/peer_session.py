@@ -33,7 +33,8 @@ from p2pquic.core.trace import MemberLeft as LeftRecord
 from p2pquic.quic.identity import Identity
 from p2pquic.quic.packets import destination_connection_id, is_quic
 from p2pquic.session.control_link import ControlLink
-from p2pquic.session.pair_session import PairConfig, PairSession, RelayUse, Resilience
+from p2pquic.session.pair_config import PairConfig, RelayUse, Resilience
+from p2pquic.session.pair_session import PairSession
 from p2pquic.wire import punch
 from p2pquic.wire.relay_frame import decode, is_relay_frame
 from p2pquic.wire.signaling import (
@@ -266,9 +267,11 @@ class PeerSession:
         others: list[Action] = []
         for pair in self._pairs.values():
             sends += pair.flush(now)
-            ordered, pair.actions = pair.actions, []
-            for action in ordered:
-                (sends if isinstance(action, SendDatagram) else others).append(action)  # type: ignore[arg-type]
+            for action in pair.drain():
+                if isinstance(action, SendDatagram):
+                    sends.append(action)
+                else:
+                    others.append(action)
         sends += self._control.flush(now)
         if not self._media_started and any(
             pair.is_connected and pair.config.sends for pair in self._pairs.values()
@@ -312,7 +315,7 @@ class PeerSession:
         farewell: list[Action] = []
         for pair in self._pairs.values():
             farewell += pair.flush(now)
-            farewell += pair.actions
+            farewell += pair.drain()
         if self._registered:
             self._control.send(Leave())
             farewell += self._control.flush(now)

@@ -1,0 +1,84 @@
+# Everything a newcomer needs, and nothing to set up first: each target prepares what it uses.
+
+PYTHON ?= python3
+INTERMEDIATE_ADDR ?= 127.0.0.1:12345
+PIN ?=
+ROOM ?= lobby
+ROLE ?= both
+MEDIA ?= static/output.mp3
+SINK ?= speaker
+CERT ?= out/intermediate.pem
+KEY ?= out/intermediate.key
+SCENARIO ?=
+
+BIN := .venv/bin
+READY := .venv/.ready
+P2PQUIC := $(BIN)/p2pquic
+FINGERPRINT := $(BIN)/python -m p2pquic.intermediate.certificate $(CERT) $(KEY)
+# The pin of a server on this machine can be read from its certificate; any other must be given.
+ON_THIS_MACHINE := $(filter 127.% localhost:% [::1]:%,$(INTERMEDIATE_ADDR))
+USED_PIN = $(or $(PIN),$(if $(ON_THIS_MACHINE),"$$($(FINGERPRINT))",$(error PIN is missing: \
+the server at $(INTERMEDIATE_ADDR) prints its sha256:... when it starts. Add PIN=sha256:...)))
+JOIN = $(P2PQUIC) peer --intermediate $(INTERMEDIATE_ADDR) --pin $(USED_PIN) --room "$(ROOM)"
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test check intermediate peer ps pr cert build monitor lab lock clean
+
+help: ## Show this.
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@echo "Variables: INTERMEDIATE_ADDR PIN ROOM ROLE MEDIA SINK SCENARIO, as in make ps ROOM=attic"
+
+demo: $(READY) ## Hear and see a call survive a move, on this machine alone.
+	$(P2PQUIC) lab run break-before-make --demo
+
+test: $(READY) ## Run all tests.
+	$(BIN)/pytest
+
+check: $(READY) ## Format, lint, types, import direction.
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+intermediate: $(READY) ## Run the intermediate server at INTERMEDIATE_ADDR.
+	$(P2PQUIC) intermediate --listen $(INTERMEDIATE_ADDR) --cert $(CERT) --key $(KEY)
+
+peer: $(READY) ## Join ROOM as ROLE.
+	$(JOIN) --role $(ROLE) --media "$(MEDIA)" --sink "$(SINK)"
+
+ps: $(READY) ## Join ROOM as the sender of MEDIA.
+	$(JOIN) --role sender --media "$(MEDIA)"
+
+pr: $(READY) ## Join ROOM as a receiver, playing on SINK.
+	$(JOIN) --role receiver --sink "$(SINK)"
+
+cert: $(READY) ## Make the server's certificate, if there is none, and print its pin.
+	@$(FINGERPRINT)
+
+build: $(READY) ## Build the package into dist/.
+	$(BIN)/python -m build --no-isolation
+
+monitor: $(READY) ## Show this host's address changes as they happen.
+	$(P2PQUIC) monitor
+
+lab: $(READY) ## List the lab's scenarios, or run SCENARIO.
+	$(P2PQUIC) lab $(if $(SCENARIO),run $(SCENARIO),list)
+
+lock: ## Renew requirements.lock after a change in pyproject.toml.
+	$(PYTHON) -m venv out/lock
+	out/lock/bin/pip install --quiet uv
+	UV_CUSTOM_COMPILE_COMMAND="make lock" out/lock/bin/uv pip compile pyproject.toml --quiet \
+		--all-extras --universal --python-version 3.11 --generate-hashes --no-annotate \
+		--no-emit-index-url --output-file requirements.lock
+	rm -r out/lock
+
+clean: ## Remove everything made, except out/.
+	rm -rf .venv build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	find src tests -name __pycache__ -prune -exec rm -r {} +
+
+$(READY): requirements.lock pyproject.toml tools/setup-system.sh
+	PYTHON="$(PYTHON)" tools/setup-system.sh
+	[ -x $(BIN)/pip ] || $(PYTHON) -m venv --clear .venv
+	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	touch $@

@@ -1,0 +1,60 @@
+"""Who the intermediate server is, kept on disk: a certificate, its key, and a secret.
+
+After a restart peers still trust it, for its key is the same, and running calls go on, for their
+relay tickets derive from the same secret.
+
+`python -m p2pquic.intermediate.certificate CERT KEY` makes them if need be and prints the --pin.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+from p2pquic.core.errors import UsageError
+from p2pquic.quic.identity import Identity, write_private_file
+
+SECRET_BYTES = 32  # as many as the keyed hash that uses it takes at most
+
+
+def load_or_create_identity(certificate_file: Path, key_file: Path) -> Identity:
+    """Read the server's identity; make one if neither file is there.
+
+    Raises:
+        UsageError: only one of the two is there, or they cannot be read or written.
+    """
+    missing = [file for file in (certificate_file, key_file) if not file.exists()]
+    if len(missing) == 1:
+        raise UsageError(
+            f"{missing[0]} is missing, though its other half is there. Restore it, or remove both "
+            "to get a new identity (peers then need the new --pin)."
+        )
+    if not missing:
+        return Identity.load(certificate_file, key_file)
+    identity = Identity.generate()
+    identity.save(certificate_file, key_file)
+    print(f"Made a new identity: {certificate_file} and {key_file}.", file=sys.stderr)
+    return identity
+
+
+def load_or_create_secret(file: Path) -> bytes:
+    """Read the secret behind relay tickets; make it at the first start.
+
+    Raises:
+        UsageError: it cannot be read or written, or is too short to be a secret.
+    """
+    try:
+        secret = file.read_bytes()
+    except FileNotFoundError:
+        secret = os.urandom(SECRET_BYTES)
+        write_private_file(file, secret)
+    except OSError as error:
+        raise UsageError(f"Cannot read {file}: {error.strerror}.") from None
+    if len(secret) != SECRET_BYTES:
+        raise UsageError(f"{file} is damaged. Remove it; running calls then start again.")
+    return secret
+
+
+if __name__ == "__main__":
+    print(load_or_create_identity(Path(sys.argv[1]), Path(sys.argv[2])).fingerprint)

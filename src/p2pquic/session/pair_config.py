@@ -1,0 +1,37 @@
+"""What one call is: who, in which roles, and how careful."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from p2pquic.core.addresses import SocketAddress
+from p2pquic.wire.signaling import Member
+
+Resilience = Literal["lean", "hedged"]
+"""Whether frames are duplicated while a path is in doubt."""
+
+RelayUse = Literal["auto", "only", "never"]
+"""Whether calls may, must or must not go through the intermediate server."""
+
+
+@dataclass(frozen=True)
+class PairConfig:
+    """The two sides of a call and what the person wants.
+
+    `give_up`: seconds without a sign of life after which the call ends.
+    """
+
+    me: str
+    other: Member
+    server: SocketAddress
+    sends: bool
+    receives: bool
+    resilience: Resilience
+    relay: RelayUse
+    give_up: float
+
+    @property
+    def is_client(self) -> bool:
+        """The lower peer id is the QUIC client."""
+        return self.me < self.other.peer

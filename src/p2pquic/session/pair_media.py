@@ -1,0 +1,119 @@
+"""The audio of one call on its connection: what is sent on which path, what is heard.
+
+frame --> OutgoingFlow --> DATAGRAM on a path          (which path: pair_session says)
+DATAGRAM --> IncomingFlow --> the player, once each    (and the trace, every copy)
+"""
+
+from __future__ import annotations
+
+from p2pquic.core.actions import Action, Log, PlayMedia, StopMedia
+from p2pquic.core.errors import ProtocolError
+from p2pquic.core.frames import Frame
+from p2pquic.core.path import PathAddress
+from p2pquic.core.trace import (
+    Copy,
+    Dropped,
+    FrameReceived,
+    FrameRepeated,
+    FrameSent,
+    FrameUnsent,
+    Record,
+)
+from p2pquic.quic.connection import MultipathConnection
+from p2pquic.session.media_flows import IncomingFlow, OutgoingFlow
+
+
+class PairMedia:
+    """The audio of one call; what it orders goes into `actions`, which it shares."""
+
+    def __init__(self, remote: str, *, plays: bool, actions: list[Action]) -> None:
+        self._remote = remote
+        self._plays = plays
+        self._actions = actions
+        self._outgoing = OutgoingFlow()
+        self._incoming = IncomingFlow(remote)
+
+    @property
+    def deadline(self) -> float | None:
+        """When to call `tick`."""
+        return self._incoming.deadline
+
+    def tick(self, now: float) -> None:
+        """The deadline has come."""
+        for record in self._incoming.poll(now):
+            self._log(record)
+
+    # ---- outgoing ----------------------------------------------------------------------------
+
+    def add(self, seq: int, rtp: bytes, now: float) -> Frame:
+        """Our source produced a frame."""
+        return self._outgoing.add(seq, rtp, now)
+
+    def note_unsent(self, frame: Frame) -> None:
+        """It was due, and there is no way out."""
+        self._log(FrameUnsent(frame.seq, self._remote))
+
+    def acknowledge(self, seq: int) -> None:
+        """A copy arrived at the other end."""
+        self._outgoing.acknowledge(seq)
+
+    def unacknowledged(self, now: float) -> list[Frame]:
+        """What is worth sending again, newest first."""
+        return self._outgoing.unacknowledged(now)
+
+    def send(
+        self,
+        connection: MultipathConnection,
+        frame: Frame,
+        path: PathAddress,
+        name: str,
+        now: float,
+        copy: Copy | None = None,
+    ) -> None:
+        """Queue a frame on a path called `name`. `copy` None: the first copy, else a re-send."""
+        if not self._outgoing.is_described:
+            stream = connection.get_next_available_stream_id(is_unidirectional=True)
+            description = self._outgoing.describe(frame)
+            connection.send_stream_data(stream, description, end_stream=True)
+        is_first = self._outgoing.note_sent(frame.seq)
+        connection.send_datagram(self._outgoing.datagram(frame), frame.seq, path, now)
+        copy = copy or ("first" if is_first else "resend")
+        self._log(FrameSent(frame.seq, name, self._remote, copy))
+
+    # ---- incoming ----------------------------------------------------------------------------
+
+    def on_description(self, data: bytes, *, ended: bool, now: float) -> None:
+        """Bytes of the stream that describes the flow."""
+        try:
+            early = self._incoming.describe(data, ended=ended)
+        except ProtocolError as error:
+            self._log(Dropped(str(error), self._remote))
+            return
+        for datagram, path in early:
+            self.on_datagram(datagram, path, now)
+
+    def on_datagram(self, data: bytes, path: str, now: float) -> None:
+        """A datagram came by the path called `path`."""
+        try:
+            arrival = self._incoming.arrive(data, path, now)
+        except ProtocolError as error:
+            self._log(Dropped(str(error), self._remote))
+            return
+        if arrival is None:
+            return
+        seq, rtp, is_new = arrival
+        if not is_new:
+            self._log(FrameRepeated(seq, path, self._remote))
+            return
+        self._log(FrameReceived(seq, path, self._remote))
+        if self._plays:
+            self._actions.append(PlayMedia(self._remote, rtp))
+
+    def finish(self) -> None:
+        """The call is over."""
+        for record in self._incoming.finish():
+            self._log(record)
+        self._actions.append(StopMedia(self._remote))
+
+    def _log(self, record: Record) -> None:
+        self._actions.append(Log(record))
