@@ -136,7 +136,7 @@ def sentence(record: Record) -> str | None:
         case Failed(message):
             return message
         case Closed(reason, remote) if remote:
-            return f"The call with {short(remote)} ended: {reason}."
+            return f"The call with {short(remote)} ended: {reason.rstrip('.')}."
     return None
 
 

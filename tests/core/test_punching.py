@@ -1,0 +1,103 @@
+"""The pace of hole punching, in virtual time."""
+
+from __future__ import annotations
+
+import itertools
+
+from p2pquic.core.addresses import LocalSocket, SocketAddress
+from p2pquic.core.punching import (
+    FAST_INTERVAL,
+    FAST_PROBES,
+    MOST_PAIRS,
+    SLOWEST_INTERVAL,
+    Pair,
+    Punching,
+)
+
+WLAN = LocalSocket("192.168.1.2", 4000, "wlan0")
+RMNET = LocalSocket("192.168.2.2", 4000, "rmnet0")
+THEIRS = SocketAddress("198.51.100.3", 4001)
+THEIR_HOST = SocketAddress("192.168.3.2", 4001)
+
+
+def probe_times(punching: Punching, until: float, now: float = 0.0) -> list[float]:
+    times = []
+    while (deadline := punching.deadline) is not None and deadline <= until:
+        now = max(now, deadline)
+        times += [now] * len(punching.due(now))
+    return times
+
+
+def test_every_pair_is_probed_at_once() -> None:
+    punching = Punching()
+    punching.set_locals([WLAN, RMNET], now=1.0)
+    punching.set_remotes([THEIRS, THEIR_HOST], now=1.0)
+    assert set(punching.due(1.0)) == {
+        Pair(local, remote) for local in (WLAN, RMNET) for remote in (THEIRS, THEIR_HOST)
+    }
+    assert punching.due(1.0) == []
+
+
+def test_a_pair_without_an_answer_is_tried_less_and_less_but_never_forgotten() -> None:
+    punching = Punching()
+    punching.set_locals([WLAN], now=0.0)
+    punching.set_remotes([THEIRS], now=0.0)
+    times = probe_times(punching, until=3600.0)
+    waits = [after - before for before, after in itertools.pairwise(times)]
+    assert all(abs(wait - FAST_INTERVAL) < 1e-9 for wait in waits[: FAST_PROBES - 1])
+    assert all(later > wait - 1e-6 for wait, later in itertools.pairwise(waits))
+    assert abs(waits[-1] - SLOWEST_INTERVAL) < 1e-6
+    assert len(times) < 100
+
+
+def test_a_new_round_makes_every_silent_pair_fresh() -> None:
+    punching = Punching()
+    punching.set_locals([WLAN], now=0.0)
+    punching.set_remotes([THEIRS], now=0.0)
+    probe_times(punching, until=100.0)
+    punching.set_remotes([THEIRS], now=100.0)
+    assert len(probe_times(punching, until=100.2, now=100.0)) == 11
+
+
+def test_an_answered_pair_is_left_in_peace_until_it_is_reopened() -> None:
+    punching = Punching()
+    punching.set_locals([WLAN], now=0.0)
+    punching.set_remotes([THEIRS], now=0.0)
+    punching.due(0.0)
+    punching.answered(Pair(WLAN, THEIRS))
+    assert punching.deadline is None
+    punching.set_remotes([THEIRS], now=5.0)
+    assert punching.deadline is None
+    punching.reopen(Pair(WLAN, THEIRS), now=9.0)
+    assert punching.due(9.0) == [Pair(WLAN, THEIRS)]
+
+
+def test_a_probe_from_them_is_answered_by_one_from_us_at_once() -> None:
+    punching = Punching()
+    punching.set_locals([WLAN], now=0.0)
+    unknown = Pair(WLAN, SocketAddress("198.51.100.9", 7))
+    assert punching.heard(unknown, now=3.0)
+    assert punching.due(3.0) == [unknown]
+
+
+def test_pairs_of_a_vanished_address_are_gone() -> None:
+    punching = Punching()
+    punching.set_locals([WLAN], now=0.0)
+    punching.set_remotes([THEIRS], now=0.0)
+    punching.set_locals([RMNET], now=1.0)
+    assert punching.due(1.0) == [Pair(RMNET, THEIRS)]
+
+
+def test_no_list_of_candidates_makes_us_flood() -> None:
+    punching = Punching()
+    punching.set_locals([LocalSocket("10.0.0.1", port, "wlan0") for port in range(1, 9)], now=0.0)
+    punching.set_remotes([SocketAddress("198.51.100.1", port) for port in range(1, 99)], now=0.0)
+    assert len(punching.due(0.0)) == MOST_PAIRS
+    assert not punching.heard(Pair(WLAN, THEIRS), now=0.0)
+
+
+def test_families_are_not_mixed() -> None:
+    punching = Punching()
+    punching.set_locals([WLAN], now=0.0)
+    punching.set_remotes([SocketAddress("2001:db8::1", 1)], now=0.0)
+    assert punching.deadline is None
