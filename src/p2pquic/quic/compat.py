@@ -75,7 +75,16 @@ ATTRIBUTES: Mapping[type, frozenset[str]] = {
         }
     ),
     recovery.QuicPacketRecovery: frozenset(
-        {"_pacer", "_rtt_initialized", "_rtt_latest", "_rtt_smoothed", "_rtt_variance"}
+        {
+            "_cc",
+            "_pacer",
+            "_rtt_first_sample_time",
+            "_rtt_initialized",
+            "_rtt_latest",
+            "_rtt_min",
+            "_rtt_smoothed",
+            "_rtt_variance",
+        }
     ),
     tls.Context: frozenset({"_peer_certificate", "_request_client_certificate"}),
     packet_builder.QuicPacketBuilder: frozenset({"_packet"}),
