@@ -10,7 +10,15 @@ from aioquic import tls
 from aioquic.quic.connection import QuicConnection
 
 from p2pquic.core.errors import MissingRequirementError
-from p2pquic.quic import compat, connection, paths, pinned_tls, recovery
+from p2pquic.quic import (
+    address_discovery,
+    compat,
+    connection,
+    many_paths,
+    paths,
+    pinned_tls,
+    recovery,
+)
 
 
 def test_the_pinned_version_has_every_name() -> None:
@@ -63,7 +71,7 @@ def test_every_private_name_that_we_use_is_checked() -> None:
         for names in table.values()
         for name in names
     }
-    for module in (connection, paths, pinned_tls, recovery):
+    for module in (address_discovery, connection, many_paths, paths, pinned_tls, recovery):
         tree = ast.parse(inspect.getsource(module))
         used = {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
         assert (used & theirs) - listed == set(), module.__name__

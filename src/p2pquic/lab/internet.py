@@ -84,7 +84,11 @@ class Internet:
             [sys.executable, "-m", __name__], fds=tuple(tuns.values()), stdin=PIPE, stdout=PIPE
         )
         setup = _Setup(topology, seed, tuple(links_up), tuple(tuns.items()))
-        self._ask(msgspec.json.encode(setup).decode())
+        try:
+            self._ask(msgspec.json.encode(setup).decode())
+        except BaseException:
+            self.close()
+            raise
 
     def take_up(self, link: Link) -> None:
         """Packets to `link` are carried again."""

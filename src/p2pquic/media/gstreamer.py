@@ -1,0 +1,139 @@
+"""GStreamer as a child process: start it, and say in one sentence why it failed.
+
+    source    gst-launch-1.0 -- RTP on its stdout ---> we
+    playout   we --- RTP on its stdin ---> gst-launch-1.0
+
+The pipe is also the child's lifeline. However we end, even killed, the kernel closes our end:
+a source that can no longer write dies, and a playout whose input is over completes its file. In a
+session of its own the child does not see the terminal's Ctrl-C, so that we are the ones to end it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import subprocess
+import tempfile
+from asyncio.subprocess import Process
+from collections.abc import Callable, Iterator
+from typing import IO
+
+from p2pquic.core.errors import MissingRequirementError, P2PQuicError
+
+LAUNCH = "gst-launch-1.0"
+INSPECT = "gst-inspect-1.0"
+INSTALL_HINT = (
+    "Install GStreamer: apt install gstreamer1.0-tools gstreamer1.0-plugins-base "
+    "gstreamer1.0-plugins-good (Debian, Ubuntu) or brew install gstreamer (macOS)."
+)
+
+_COMPLAINT = re.compile(
+    r"^(?:ERROR: from element [^ ]+: |WARNING: erroneous pipeline: )(.+)$", re.M
+)
+_DECODER = re.compile(r"^Missing element: (.+)$", re.M)
+
+Blame = Callable[[str], P2PQuicError]
+"""Makes GStreamer's complaint a sentence about what the person asked for."""
+
+
+def launch_command(pipeline: str) -> list[str]:
+    """The command for `pipeline`; no word of ours holds a space or a file name to be quoted."""
+    return [LAUNCH, "--quiet", *pipeline.split()]
+
+
+def elements_of(pipeline: str) -> Iterator[str]:
+    """The names of the elements a pipeline is made of (not its caps filters)."""
+    for part in pipeline.split("!"):
+        name = part.split()[0]
+        if "/" not in name:
+            yield name
+
+
+def environment() -> dict[str, str]:
+    """Ours, with GStreamer's messages in English, since we read them."""
+    return {**os.environ, "LC_ALL": "C.UTF-8", "LANGUAGE": "en"}
+
+
+def complaint_in(messages: str) -> str:
+    """The one line of what gst-launch printed that names the cause."""
+    if decoder := _DECODER.search(messages):
+        return f"no plugin for {decoder[1]} is installed"
+    causes = _COMPLAINT.findall(messages)
+    # What follows the cause is its echo upstream: "Internal data stream error."
+    telling = [cause for cause in causes if "Internal data stream error" not in cause]
+    lines = telling or causes or messages.split("\n")[:1]
+    return lines[0].strip().rstrip(".") or "it ended without a reason"
+
+
+class Child:
+    """One running gst-launch-1.0."""
+
+    def __init__(self, process: Process, messages: IO[bytes], blame: Blame) -> None:
+        self._process = process
+        self._messages = messages
+        self._blame = blame
+
+    @property
+    def stdin(self) -> asyncio.StreamWriter:
+        """The child's input; only if it was launched with a pipe there."""
+        assert self._process.stdin is not None
+        return self._process.stdin
+
+    @property
+    def stdout(self) -> asyncio.StreamReader:
+        """The child's output; only if it was launched with a pipe there."""
+        assert self._process.stdout is not None
+        return self._process.stdout
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether the process is over; its output may still wait in the pipe."""
+        return self._process.returncode is not None
+
+    async def wait_until_done(self) -> None:
+        """Wait for the end of the pipeline.
+
+        Raises:
+            P2PQuicError: it failed; which error and sentence, `blame` decides.
+        """
+        if await self._process.wait() != 0 and not self._messages.closed:
+            self._messages.seek(0)
+            raise self._blame(complaint_in(self._messages.read().decode(errors="replace")))
+
+    async def kill(self) -> None:
+        """End it at once and leave nothing; harmless when it is over."""
+        if not self.has_ended:
+            self._process.kill()
+        await self._process.wait()
+        if self._process.stdin is not None:
+            self._process.stdin.close()
+        self._messages.close()
+
+
+async def launch(
+    pipeline: str,
+    *,
+    blame: Blame,
+    stdin: IO[bytes] | int = subprocess.DEVNULL,
+    stdout: IO[bytes] | int = subprocess.DEVNULL,
+) -> Child:
+    """Start `pipeline`; each of `stdin` and `stdout` is an open file or `subprocess.PIPE`.
+
+    Raises:
+        MissingRequirementError: GStreamer is not installed.
+    """
+    messages = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the child
+    try:
+        process = await asyncio.create_subprocess_exec(
+            *launch_command(pipeline),
+            stdin=stdin,
+            stdout=stdout,
+            stderr=messages,
+            env=environment(),
+            start_new_session=True,
+        )
+    except OSError as error:
+        messages.close()
+        raise MissingRequirementError(f"{LAUNCH} cannot be started. {INSTALL_HINT}") from error
+    return Child(process, messages, blame)

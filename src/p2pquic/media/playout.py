@@ -1,0 +1,148 @@
+"""Where audio goes: the speaker, a WAV file or nowhere, by one GStreamer pipeline per remote.
+
+    write -> a short queue -> pipe -> jitter buffer (100 ms) -> Opus decoder -> sink
+
+The jitter buffer puts re-sent packets back in their place if they come within its 100 ms; what it
+waits for in vain the decoder conceals, and what concealment does not fill becomes silence. So the
+sound after a gap stands where it stood at the source: nothing is cut out, nothing drifts.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+from typing import IO
+
+from p2pquic.core.errors import MissingRequirementError, P2PQuicError, UsageError
+from p2pquic.media.gstreamer import Child, launch
+from p2pquic.wire.rtp import encode_stream_packet
+
+JITTER_BUFFER = 100  # ms a packet may be late: more delays the talk, less loses what is re-sent
+QUEUE_LENGTH = 25  # packets, half a second: audio that waited longer is not worth playing
+FINISH_TIMEOUT = 5.0  # seconds; the jitter buffer needs 0.1, a starved machine a little more
+
+
+def playout_pipeline(sink: str) -> str:
+    """The pipeline that plays on `sink`; a WAV file is its standard output.
+
+    A speaker follows the sender's clock (mode=slave), or its buffer would run dry or full in the
+    course of hours. A file has no clock: there the sender's timestamps are the truth (mode=none)
+    and audiorate fills with silence what they leave out.
+    """
+    mode = "slave" if sink == "speaker" else "none"
+    match sink:
+        case "speaker":
+            end = "autoaudiosink"
+        case "none":
+            end = "fakesink"
+        case _:
+            end = "audiorate skip-to-first=true tolerance=1000000 ! wavenc ! fdsink fd=1"
+    return (
+        "fdsrc fd=0 do-timestamp=true"
+        " ! application/x-rtp-stream,media=audio,clock-rate=48000,encoding-name=OPUS,payload=96"
+        f" ! rtpstreamdepay ! rtpjitterbuffer latency={JITTER_BUFFER} do-lost=true mode={mode}"
+        f" ! rtpopusdepay ! opusdec plc=true ! audioconvert ! audioresample ! {end}"
+    )
+
+
+def playout_error(sink: str, reason: str) -> P2PQuicError:
+    """The sentence for a playout that fails for `reason`."""
+    if sink == "speaker":
+        return MissingRequirementError(
+            f"There is no sound card to play on: {reason}. Use --sink none or --sink FILE.wav; on "
+            "Debian and Ubuntu playing needs gstreamer1.0-alsa or gstreamer1.0-pulseaudio."
+        )
+    return MissingRequirementError(f"GStreamer cannot play to {sink}: {reason}.")
+
+
+def open_wav_file(sink: str) -> IO[bytes]:
+    """Create the file to write.
+
+    Raises:
+        UsageError: it is no WAV file, or it cannot be written.
+    """
+    if Path(sink).suffix.lower() != ".wav":
+        raise UsageError(f"{sink!r} is no place to play to. Use speaker, none or FILE.wav.")
+    try:
+        return open(sink, "wb")
+    except OSError as error:
+        raise UsageError(f"{sink} cannot be written: {error.strerror}.") from error
+
+
+async def open_playout(sink: str, *, on_end: Callable[[], None] | None = None) -> Playout:
+    """Start playing on `sink`: "speaker", "none", or a WAV file to write.
+
+    `on_end` is called if the playout ends before it is closed; `close` then raises the reason.
+
+    Raises:
+        UsageError: the file cannot be written.
+        MissingRequirementError: GStreamer is missing.
+    """
+    with ExitStack() as files:
+        is_file = sink not in ("speaker", "none")
+        stdout = files.enter_context(open_wav_file(sink)) if is_file else subprocess.DEVNULL
+        child = await launch(
+            playout_pipeline(sink),
+            blame=lambda reason: playout_error(sink, reason),
+            stdin=subprocess.PIPE,
+            stdout=stdout,
+        )
+    return Playout(child, sink, on_end)
+
+
+class Playout:
+    """A running playout; `open_playout` makes it."""
+
+    def __init__(self, child: Child, sink: str, on_end: Callable[[], None] | None) -> None:
+        self.dropped = 0  # packets, because the pipeline took them too slowly
+        self._child = child
+        self._sink = sink
+        self._queue: asyncio.Queue[bytes | None] = asyncio.Queue(QUEUE_LENGTH)
+        self._on_end = on_end
+        self._closing = False
+        self._task = asyncio.create_task(self._feed())
+        self._task.add_done_callback(self._on_done)
+
+    def write(self, rtp: bytes) -> None:
+        """Play one RTP packet. Never waits: a full queue drops its oldest."""
+        self._put(rtp)
+
+    async def close(self) -> None:
+        """Play out what is there and complete the file.
+
+        Raises:
+            P2PQuicError: the playout had failed, or does not end.
+        """
+        self._closing = True
+        self._put(None)
+        try:
+            async with asyncio.timeout(FINISH_TIMEOUT):
+                await self._task
+        except TimeoutError:
+            raise playout_error(self._sink, f"no end within {FINISH_TIMEOUT:.0f} s") from None
+        finally:
+            await self._child.kill()
+
+    async def _feed(self) -> None:
+        stdin = self._child.stdin
+        try:
+            while (packet := await self._queue.get()) is not None:
+                stdin.write(encode_stream_packet(packet))
+                await stdin.drain()
+            stdin.close()
+        except ConnectionError:
+            pass  # the child is gone; it says itself why
+        await self._child.wait_until_done()
+
+    def _on_done(self, _: asyncio.Task[None]) -> None:
+        if self._on_end is not None and not self._closing:
+            self._on_end()
+
+    def _put(self, item: bytes | None) -> None:
+        if self._queue.full():
+            self._queue.get_nowait()
+            self.dropped += 1
+        self._queue.put_nowait(item)

@@ -1,0 +1,124 @@
+"""What a call needs of this machine, checked before it starts.
+
+A missing plugin would otherwise show up in the middle of a call as a pipeline that does not link.
+"""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from collections.abc import Callable, Iterable
+from typing import IO
+
+from p2pquic.core.errors import MissingRequirementError, P2PQuicError
+from p2pquic.media.gstreamer import (
+    INSPECT,
+    INSTALL_HINT,
+    LAUNCH,
+    complaint_in,
+    elements_of,
+    environment,
+)
+from p2pquic.media.playout import open_wav_file, playout_error, playout_pipeline
+from p2pquic.media.source import open_media_file, source_error, source_pipeline
+
+PROBE_TIMEOUT = 15.0  # seconds; GStreamer's first start on a machine scans all its plugins
+
+
+def check_requirements(*, media: str | None, sink: str | None) -> None:
+    """See that `media` can be sent and `sink` played on; None for what the call does not use.
+
+    Raises:
+        MissingRequirementError: GStreamer, one of its plugins or a sound device is missing.
+        UsageError: the file cannot be read, holds no audio, or cannot be written.
+    """
+    pipelines = [source_pipeline(media)] if media is not None else []
+    pipelines += [playout_pipeline(sink)] if sink is not None else []
+    check_elements(element for pipeline in pipelines for element in elements_of(pipeline))
+    if media is not None:
+        check_media(media)
+    if sink is not None:
+        check_sink(sink)
+
+
+def check_elements(names: Iterable[str]) -> None:
+    """See that GStreamer and these elements of it are installed.
+
+    Raises:
+        MissingRequirementError: one is not.
+    """
+    for program in (LAUNCH, INSPECT):
+        if shutil.which(program) is None:
+            raise MissingRequirementError(f"{program} is missing. {INSTALL_HINT}")
+    for name in sorted(set(names)):
+        if subprocess.run([INSPECT, "--exists", name], env=environment()).returncode != 0:
+            raise MissingRequirementError(f"GStreamer's element {name} is missing. {INSTALL_HINT}")
+
+
+def check_media(media: str) -> None:
+    """Decode the first bit of `media` to see that there is audio in it.
+
+    Raises:
+        UsageError, MissingRequirementError: there is none.
+    """
+
+    def blame(reason: str) -> P2PQuicError:
+        return source_error(media, reason)
+
+    match media:
+        case "mic":
+            _probe("autoaudiosrc ! audioconvert ! fakesink num-buffers=1", blame)
+        case "tone":
+            pass
+        case _:
+            with open_media_file(media) as file:
+                _probe(
+                    "filesrc location=/dev/stdin ! decodebin ! audioconvert"
+                    " ! fakesink num-buffers=1",
+                    blame,
+                    stdin=file,
+                )
+
+
+def check_sink(sink: str) -> None:
+    """Open the sound card, or create the file.
+
+    Raises:
+        UsageError, MissingRequirementError: that cannot be done.
+    """
+    match sink:
+        case "speaker":
+            _probe(
+                "audiotestsrc wave=silence num-buffers=1 ! audioconvert ! audioresample"
+                " ! autoaudiosink",
+                lambda reason: playout_error("speaker", reason),
+            )
+        case "none":
+            pass
+        case _:
+            open_wav_file(sink).close()
+
+
+def _probe(
+    pipeline: str,
+    blame: Callable[[str], P2PQuicError],
+    stdin: IO[bytes] | int = subprocess.DEVNULL,
+) -> None:
+    """Run a pipeline that ends by itself.
+
+    Not quiet: without any sound card autoaudiosink warns, plays to nobody and reports success.
+    """
+    try:
+        probe = subprocess.run(
+            [LAUNCH, *pipeline.split()],
+            stdin=stdin,
+            capture_output=True,
+            env=environment(),
+            timeout=PROBE_TIMEOUT,
+            text=True,
+            errors="replace",
+        )
+    except subprocess.TimeoutExpired:
+        raise blame(f"nothing came within {PROBE_TIMEOUT:.0f} s") from None
+    if probe.returncode != 0 or "WARNING: from element" in probe.stderr:
+        raise blame(complaint_in(probe.stderr))

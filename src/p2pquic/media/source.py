@@ -1,0 +1,245 @@
+"""Where audio comes from: a file, a test tone or the microphone, as one RTP stream.
+
+    file, tone    GStreamer encodes ahead into the pipe, we take one packet every 20 ms
+    mic           the sound card sets the pace, we pass on what comes
+
+A file starts again at its end, and nobody may hear that GStreamer started anew. So the next round
+begins while seconds of the last one still wait in the pipe, and our own numbering makes of both
+one RTP stream: the same source, each packet one sequence number and 20 ms after the last.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+from collections import deque
+from collections.abc import Callable
+from contextlib import ExitStack
+from typing import IO
+
+from p2pquic.core.errors import MissingRequirementError, P2PQuicError, UsageError
+from p2pquic.media.gstreamer import Child, launch
+from p2pquic.wire.rtp import RtpHeader, StreamPacketSplitter, decode_rtp_header
+
+FRAME_DURATION = 0.020  # seconds of audio in a packet: what Opus does best, and little to lose
+FRAME_TICKS = 960  # the same in RTP's 48 kHz clock (RFC 7587 section 4.1)
+CATCH_UP = 0.100  # seconds of delay we make good in a burst; a laptop that slept owes no more
+FIRST_PACKET_TIMEOUT = 10.0  # seconds; a slow disk and the first scan of all plugins take a few
+READ_SIZE = 4096  # bytes, half a second: what has left the pipe makes room for GStreamer's next
+
+_ENCODE_AND_FRAME = (
+    " ! audioconvert ! audioresample ! audio/x-raw,rate=48000,channels=2"
+    " ! opusenc bitrate=64000 frame-size=20 ! rtpopuspay ! rtpstreampay ! fdsink fd=1"
+)
+
+
+def source_pipeline(media: str) -> str:
+    """The pipeline that encodes `media`; a file is its standard input."""
+    match media:
+        case "mic":
+            return "autoaudiosrc" + _ENCODE_AND_FRAME
+        case "tone":
+            return "audiotestsrc freq=440 volume=0.3" + _ENCODE_AND_FRAME
+        case _:
+            return "filesrc location=/dev/stdin ! decodebin" + _ENCODE_AND_FRAME
+
+
+def source_error(media: str, reason: str) -> P2PQuicError:
+    """The sentence for a source that fails for `reason`."""
+    match media:
+        case "mic":
+            return MissingRequirementError(
+                f"There is no microphone to record from: {reason}. Connect one, or use "
+                "--media tone; on Debian and Ubuntu recording needs gstreamer1.0-alsa or "
+                "gstreamer1.0-pulseaudio."
+            )
+        case "tone":
+            return MissingRequirementError(f"GStreamer cannot make the test tone: {reason}.")
+        case _:
+            return UsageError(
+                f"{media} has no audio that can be played: {reason}. If it plays elsewhere, "
+                "install gstreamer1.0-libav, which decodes most formats."
+            )
+
+
+def open_media_file(media: str) -> IO[bytes]:
+    """Open the file to send.
+
+    Raises:
+        UsageError: there is none, or it may not be read.
+    """
+    try:
+        return open(media, "rb")
+    except OSError as error:
+        raise UsageError(f"{media} cannot be read: {error.strerror}.") from error
+
+
+async def open_source(
+    media: str,
+    *,
+    once: bool,
+    on_packet: Callable[[bytes], None],
+    on_end: Callable[[], None],
+) -> Source:
+    """Start `media` (a file, "tone" or "mic"); `on_packet` gets an RTP packet each 20 ms.
+
+    A file repeats without end unless `once`. `on_end` is called when the source has ended by
+    itself; if that was a failure, `close` raises it.
+
+    Raises:
+        UsageError: the file cannot be read or holds no audio.
+        MissingRequirementError: GStreamer, one of its plugins or a microphone is missing.
+    """
+    first = await _Round.start(media)
+    return Source(first, media, repeat=not once, on_packet=on_packet, on_end=on_end)
+
+
+class Source:
+    """A running source; `open_source` makes it."""
+
+    def __init__(
+        self,
+        first: _Round,
+        media: str,
+        *,
+        repeat: bool,
+        on_packet: Callable[[bytes], None],
+        on_end: Callable[[], None],
+    ) -> None:
+        self._round = first
+        self._next_round: _Round | None = None
+        self._media = media
+        self._repeat = repeat
+        self._on_packet = on_packet
+        self._on_end = on_end
+        self._numbering = ContinuousNumbering()
+        run = self._pass_on if media == "mic" else self._pace
+        self._task = asyncio.create_task(run())
+        self._task.add_done_callback(self._on_done)
+
+    async def close(self) -> None:
+        """End it at once.
+
+        Raises:
+            P2PQuicError: it had ended before, by this failure.
+        """
+        self._task.cancel()
+        await asyncio.wait([self._task])
+        await self._round.close()
+        if self._next_round is not None:
+            await self._next_round.close()
+        if not self._task.cancelled():
+            self._task.result()
+
+    async def _pass_on(self) -> None:
+        while (packet := await self._round.next_packet()) is not None:
+            self._on_packet(packet)
+
+    async def _pace(self) -> None:
+        clock = asyncio.get_running_loop().time
+        due = clock()
+        while (packet := await self._next_packet()) is not None:
+            await asyncio.sleep(due - clock())
+            self._on_packet(self._numbering.continue_with(packet))
+            due = max(due + FRAME_DURATION, clock() - CATCH_UP)
+
+    async def _next_packet(self) -> bytes | None:
+        if self._repeat and self._round.is_encoded and self._next_round is None:
+            self._next_round = await _Round.start(self._media)
+        packet = await self._round.next_packet()
+        if packet is None and self._repeat:
+            await self._round.close()
+            self._round, self._next_round = (
+                self._next_round or await _Round.start(self._media),
+                None,
+            )
+            packet = await self._round.next_packet()
+        return packet
+
+    def _on_done(self, task: asyncio.Task[None]) -> None:
+        if not task.cancelled():
+            self._on_end()
+
+
+class ContinuousNumbering:
+    """Numbers packets from many encoders as the one RTP stream that the first of them began."""
+
+    def __init__(self) -> None:
+        self._last: RtpHeader | None = None
+
+    def continue_with(self, packet: bytes) -> bytes:
+        """The packet with the next sequence number and timestamp (RFC 3550 section 5.1)."""
+        header = decode_rtp_header(packet)
+        if self._last is not None:
+            header = header._replace(
+                sequence=(self._last.sequence + 1) % 2**16,
+                timestamp=(self._last.timestamp + FRAME_TICKS) % 2**32,
+                ssrc=self._last.ssrc,
+            )
+        self._last = header
+        return (
+            packet[:2]
+            + header.sequence.to_bytes(2, "big")
+            + header.timestamp.to_bytes(4, "big")
+            + header.ssrc.to_bytes(4, "big")
+            + packet[12:]
+        )
+
+
+class _Round:
+    """One run of the pipeline, from the beginning of the media to its end."""
+
+    def __init__(self, child: Child) -> None:
+        self._child = child
+        self._splitter = StreamPacketSplitter()
+        self._packets: deque[bytes] = deque()
+
+    @classmethod
+    async def start(cls, media: str) -> _Round:
+        """Start the pipeline and wait until audio comes out."""
+        with ExitStack() as files:
+            is_file = media not in ("mic", "tone")
+            stdin = files.enter_context(open_media_file(media)) if is_file else subprocess.DEVNULL
+            child = await launch(
+                source_pipeline(media),
+                blame=lambda reason: source_error(media, reason),
+                stdin=stdin,
+                stdout=subprocess.PIPE,
+            )
+        started = cls(child)
+        try:
+            async with asyncio.timeout(FIRST_PACKET_TIMEOUT):
+                await started._read()
+            if not started._packets:
+                raise source_error(media, "it is empty")
+        except TimeoutError:
+            await started.close()
+            raise source_error(media, f"nothing came within {FIRST_PACKET_TIMEOUT:.0f} s") from None
+        except BaseException:
+            await started.close()
+            raise
+        return started
+
+    @property
+    def is_encoded(self) -> bool:
+        """Whether GStreamer is done and the rest of the round waits in the pipe."""
+        return self._child.has_ended
+
+    async def next_packet(self) -> bytes | None:
+        """The next packet; None at the end of the round."""
+        if not self._packets:
+            await self._read()
+        return self._packets.popleft() if self._packets else None
+
+    async def close(self) -> None:
+        """End the round at once."""
+        await self._child.kill()
+
+    async def _read(self) -> None:
+        """Read at least one packet, or find that there is none left."""
+        while not self._packets:
+            data = await self._child.stdout.read(READ_SIZE)
+            if not data:
+                await self._child.wait_until_done()
+                return
+            self._packets.extend(self._splitter.feed(data))

@@ -1,0 +1,396 @@
+"""A stock connection that is shown one of many paths at a time.
+
+aioquic believes in one path. We let it: before it reads or writes a packet it is shown the one
+path that packet belongs to, with that path's connection id, recovery state and waiting datagrams
+in the places where it looks for its own.
+
+                      receive_datagram(data, path)      datagrams_to_send()
+                                |                          | once for each path
+                                v                          v with something to say
+    Path, Path, Path ... --- _show(path) ---> QuicConnection (stock, sees one path)
+
+What stock QUIC decides by itself about paths (a server follows its client, a client ignores new
+server addresses and jumps to any that answers) is switched off: a path is opened, proved and given
+up by whoever owns the connection. Which path is selected is not decided here either.
+"""
+
+from __future__ import annotations
+
+import ssl
+from typing import Any, Literal, cast
+
+from aioquic import tls
+from aioquic.buffer import Buffer
+from aioquic.quic import events as stock
+from aioquic.quic.configuration import QuicConfiguration
+from aioquic.quic.connection import QuicConnection, QuicReceiveContext
+from aioquic.quic.packet_builder import QuicPacketBuilder
+from aioquic.quic.recovery import QuicPacketRecovery, QuicPacketSpace
+
+from p2pquic.core.path import PathAddress
+from p2pquic.quic import events
+from p2pquic.quic.compat import require_aioquic
+from p2pquic.quic.identity import Identity
+from p2pquic.quic.paths import Path
+from p2pquic.quic.pinned_tls import AcceptsKey, PinnedContext
+from p2pquic.quic.recovery import MultipathRecovery, PathRecovery
+
+require_aioquic()
+
+MAX_PATHS = 8  # as many as there are connection ids (active_connection_id_limit)
+IDLE_TIMEOUT = 90.0  # seconds: half as long again as the time after which a call is given up
+TIMER_SLACK = 1e-6  # seconds a timer fires late: sums of floats round, and a loss timer would loop
+DATAGRAM_LIFETIME = 0.4  # seconds a datagram may wait for a window; older audio is stale
+MAX_DATAGRAM_FRAME_SIZE = 65535  # bytes; RFC 9221 suggests "any that fits a packet"
+
+
+class ManyPathsConnection(QuicConnection):
+    """One end of a connection over many paths, each named by its `PathAddress`."""
+
+    def __init__(
+        self,
+        *,
+        identity: Identity,
+        accepts: AcceptsKey,
+        alpn: str,
+        original_destination_connection_id: bytes | None = None,
+    ) -> None:
+        is_client = original_destination_connection_id is None
+        configuration = QuicConfiguration(
+            alpn_protocols=[alpn],
+            is_client=is_client,
+            idle_timeout=IDLE_TIMEOUT,
+            max_datagram_frame_size=MAX_DATAGRAM_FRAME_SIZE,
+            verify_mode=ssl.CERT_NONE,  # no authorities: PinnedContext judges the key
+            certificate=identity.certificate,
+            private_key=identity.private_key,
+        )
+        super().__init__(
+            configuration=configuration,
+            original_destination_connection_id=original_destination_connection_id,
+        )
+        self.heard_at = 0.0  # when the last authenticated packet came, whatever path
+        self._accepts = accepts
+        self._now = 0.0  # when the packet being written leaves
+        self._paths: dict[PathAddress, Path] = {}
+        self._selected: Path | None = None
+        self._shown: Path | None = None
+        first = PathRecovery(
+            max_datagram_size=configuration.max_datagram_size,
+            send_probe=self._send_probe,
+            peer_completed_address_validation=not is_client,
+        )
+        self._recovery = MultipathRecovery(first)
+        self._loss = cast(QuicPacketRecovery, self._recovery)
+
+    @property
+    def quic_role(self) -> Literal["client", "server"]:
+        """Which end of the handshake this is; nothing else depends on it but ties."""
+        return "client" if self._is_client else "server"
+
+    @property
+    def is_confirmed(self) -> bool:
+        """Whether both ends are authenticated and paths may change (RFC 9000 section 9)."""
+        return self._handshake_confirmed
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing more will be sent: closing or closed."""
+        return self._close_event is not None
+
+    @property
+    def selected(self) -> PathAddress | None:
+        """The path on which both ends speak; None before the first packet."""
+        return self._selected.addr if self._selected else None
+
+    @property
+    def paths(self) -> list[PathAddress]:
+        """Every open path."""
+        return list(self._paths)
+
+    @property
+    def spare_connection_ids(self) -> int:
+        """How many more paths can be opened right now."""
+        return len(self._peer_cid_available)
+
+    def is_validated(self, path: PathAddress) -> bool:
+        """Whether the path is open and its remote address proved."""
+        return path in self._paths and self._paths[path].is_validated
+
+    def rtt(self, path: PathAddress) -> float | None:
+        """Smoothed round-trip time of an open path in seconds; None if never measured."""
+        return self._paths[path].recovery.rtt if path in self._paths else None
+
+    def connect(self, addr: PathAddress, now: float) -> None:
+        """Begin the handshake (client) on the first path."""
+        super().connect(addr, now)
+        path = self._first_path(addr)
+        path.is_validated = True
+        self._show(path)
+
+    def open_path(self, addr: PathAddress, *, proven_rtt: float | None, now: float) -> bool:
+        """Open a path that signaling vouches for; `proven_rtt` if a punch proved it already.
+
+        Returns:
+            False when every connection id is in use: nothing was opened.
+        """
+        path = self._paths.get(addr)
+        if path is None:
+            if len(self._paths) >= MAX_PATHS or not self._peer_cid_available:
+                return False
+            path = self._new_path(addr)
+            path.cid = self._peer_cid_available.pop(0)
+            path.vouch()
+            self._adopt(path)
+        if proven_rtt is not None:
+            path.is_validated = True
+            path.recovery.measure(proven_rtt, now)
+        return True
+
+    def challenge(self, addr: PathAddress) -> None:
+        """Send a PATH_CHALLENGE, padded to 1200 bytes, with the next packet on an open path."""
+        self._paths[addr].challenge_due = True
+
+    def close_path(self, addr: PathAddress, now: float) -> None:
+        """Give a path up: its connection id is retired, what was in flight on it is lost.
+
+        The selected path stays selected, as the last way out, until another one is selected.
+        """
+        path = self._paths[addr]
+        if path is self._selected:
+            return
+        del self._paths[addr]
+        if self._shown is path:
+            self._show(self._selected)
+        self._recovery.remove(path.recovery, now)
+        if path.cid is not None:
+            self._retire_peer_cid(path.cid)
+
+    def owns(self, connection_id: bytes) -> bool:
+        """Whether packets to this connection id are ours."""
+        return connection_id == self._original_destination_connection_id or any(
+            own.cid == connection_id for own in self._host_cids
+        )
+
+    # ---- QuicConnection's entry points -------------------------------------------------------
+
+    def receive_datagram(self, data: bytes, addr: PathAddress, now: float) -> None:
+        path = self._paths.get(addr)
+        if path is None:
+            path = self._first_path(addr) if self._selected is None else self._new_path(addr)
+        newest_before = self._newest_received()
+        self._show(path)
+        super().receive_datagram(data, addr, now)
+        if path.addr not in self._paths and self._newest_received() > newest_before:
+            self._follow_remapped(path, len(data))
+        self._show(self._selected)
+
+    def datagrams_to_send(self, now: float) -> list[tuple[bytes, PathAddress]]:
+        ready: list[tuple[bytes, PathAddress]] = []
+        if self._selected is None:
+            return ready
+        others = [
+            path
+            for path in self._paths.values()
+            if path is not self._selected and path.has_something_to_say
+        ]
+        for path in [self._selected, *(others if self._handshake_confirmed else [])]:
+            if self._ensure_cid(path):
+                path.drop_stale(now, DATAGRAM_LIFETIME)
+                self._show(path)
+                ready += super().datagrams_to_send(now)
+        self._show(self._selected)
+        return ready
+
+    # ---- overridden internals ----------------------------------------------------------------
+
+    def _initialize(self, peer_cid: bytes) -> None:
+        super()._initialize(peer_cid)
+        self.tls = PinnedContext.adopt(self.tls, self._accepts)
+
+    def _find_network_path(self, addr: PathAddress) -> Path:
+        assert self._shown is not None
+        assert self._shown.addr == addr
+        return self._shown
+
+    def _payload_received(
+        self, context: QuicReceiveContext, plain: bytes, crypto_frame_required: bool = False
+    ) -> tuple[bool, bool]:
+        path = cast(Path, context.network_path)
+        self.heard_at = context.time
+        if context.epoch == tls.Epoch.ONE_RTT:
+            path.host_sequence = next(
+                own.sequence_number for own in self._host_cids if own.cid == context.host_cid
+            )
+        self._welcome(path)
+        ack_eliciting, _ = super()._payload_received(context, plain, crypto_frame_required)
+        return ack_eliciting, True  # "only probing": stock then decides nothing about paths
+
+    def _handle_path_response_frame(
+        self,
+        context: QuicReceiveContext,
+        frame_type: int,  # noqa: ARG002
+        buf: Buffer,
+    ) -> None:
+        answer = buf.pull_bytes(8)
+        for path in self._paths.values():
+            if (sent := path.challenges.pop(answer, None)) is not None:
+                rtt = context.time - sent
+                path.recovery.measure(rtt, context.time)
+                if not path.is_validated:
+                    path.is_validated = True
+                    self._tell(events.PathValidated(path.addr, rtt))
+
+    def _handle_new_connection_id_frame(
+        self, context: QuicReceiveContext, frame_type: int, buf: Buffer
+    ) -> None:
+        self._show(self._selected)  # whose id stock replaces if it must be retired
+        super()._handle_new_connection_id_frame(context, frame_type, buf)
+        self._show(cast(Path, context.network_path))
+        for path in self._paths.values():
+            if (
+                path is not self._selected
+                and path.cid is not None
+                and path.cid.sequence_number < self._peer_retire_prior_to
+            ):
+                self._retire_peer_cid(path.cid)
+                path.cid = None
+
+    def _handle_retire_connection_id_frame(
+        self, context: QuicReceiveContext, frame_type: int, buf: Buffer
+    ) -> None:
+        numbers_before = {own.sequence_number for own in self._host_cids}
+        super()._handle_retire_connection_id_frame(context, frame_type, buf)
+        retired = numbers_before - {own.sequence_number for own in self._host_cids}
+        for path in self._paths.values():
+            path.retired = path.retired or path.host_sequence in retired
+        self._close_retired(context.time)
+
+    def _write_application(self, builder: QuicPacketBuilder, network_path: Any, now: float) -> None:
+        self._now = now
+        space = self._spaces[tls.Epoch.ONE_RTT]
+        if space.ack_at is not None and network_path.has_something_to_say:
+            space.ack_at = now  # an acknowledgement rides on the next packet that leaves
+        super()._write_application(builder, network_path, now)
+
+    def _write_connection_limits(self, builder: QuicPacketBuilder, space: QuicPacketSpace) -> None:
+        super()._write_connection_limits(builder, space)
+        path = self._shown
+        assert path is not None
+        if path.challenge_due:
+            self._write_path_challenge_frame(builder, path)
+            path.note_challenge(self._now)
+
+    # ---- for whoever builds on this ----------------------------------------------------------
+
+    def _on_adopted(self, path: Path) -> None:
+        """A path was opened, or goes on from another address."""
+
+    def _on_heard(self, path: Path) -> None:
+        """An authenticated packet came on a path that is ours."""
+
+    # ---- our own parts -----------------------------------------------------------------------
+
+    def _tell(self, event: events.ConnectionEvent) -> None:
+        self._events.append(cast(stock.QuicEvent, event))
+
+    def _show(self, path: Path | None) -> None:
+        """Let the stock code see `path` as the connection's one and only path."""
+        if self._shown is not None and self._shown.cid is not None:
+            self._shown.cid = self._peer_cid  # stock may have replaced it
+        if path is None:
+            return
+        self._shown = path
+        self._network_paths = [path]
+        self._recovery.shown = path.recovery
+        self._datagrams_pending = path.outbox
+        if path.cid is not None:
+            self._peer_cid = path.cid
+
+    def _first_path(self, addr: PathAddress) -> Path:
+        """The path of the handshake, with the connection id that the handshake settles."""
+        path = Path(addr, self._recovery.shown)
+        path.cid = self._peer_cid
+        if self._is_client:
+            self._paths[addr] = path
+            self._selected = path
+        return path
+
+    def _new_path(self, addr: PathAddress) -> Path:
+        return Path(
+            addr,
+            PathRecovery(
+                max_datagram_size=self._configuration.max_datagram_size,
+                send_probe=self._send_probe,
+            ),
+        )
+
+    def _adopt(self, path: Path) -> None:
+        self._paths[path.addr] = path
+        self._recovery.add(path.recovery)
+        self._on_adopted(path)
+
+    def _welcome(self, path: Path) -> None:
+        """An authenticated packet came on this path: make it ours if it is new."""
+        if path.addr in self._paths:
+            self._on_heard(path)
+        elif self._selected is None:
+            self._paths[path.addr] = path
+            self._selected = path
+        elif self._path_by_host_sequence(path.host_sequence) is None and self._make_room():
+            self._adopt(path)
+            path.challenge_due = True
+            self._tell(events.PathOpened(path.addr))
+            self._on_heard(path)
+
+    def _make_room(self) -> bool:
+        """Have a place for one more path, at the cost of the oldest that proved nothing."""
+        if len(self._paths) < MAX_PATHS:
+            return True
+        for path in self._paths.values():
+            if path is not self._selected and not path.is_validated:
+                self.close_path(path.addr, self._now)
+                self._tell(events.PathRetired(path.addr))
+                return True
+        return False
+
+    def _follow_remapped(self, arrival: Path, received: int) -> None:
+        """The newest packet of a path came from a new address: its NAT gave it another one."""
+        path = self._path_by_host_sequence(arrival.host_sequence)
+        if path is None or path is arrival:
+            return
+        old = path.addr
+        del self._paths[old]
+        path.move(arrival.addr, received)
+        path.remote_challenges.extend(arrival.remote_challenges)
+        self._paths[path.addr] = path
+        self._on_adopted(path)
+        self._tell(events.PathMoved(old, path.addr))
+
+    def _path_by_host_sequence(self, sequence: int | None) -> Path | None:
+        return next(
+            (
+                path
+                for path in self._paths.values()
+                if sequence is not None and path.host_sequence == sequence
+            ),
+            None,
+        )
+
+    def _close_retired(self, now: float) -> None:
+        """Close the paths that the other end gave up, unless they are still the way out."""
+        for path in list(self._paths.values()):
+            if path.retired and path is not self._selected:
+                self.close_path(path.addr, now)
+                self._tell(events.PathRetired(path.addr))
+
+    def _ensure_cid(self, path: Path) -> bool:
+        if path.cid is None and self._peer_cid_available:
+            path.cid = self._peer_cid_available.pop(0)
+            if path is self._shown:
+                self._peer_cid = path.cid
+        return path.cid is not None
+
+    def _newest_received(self) -> int:
+        space = self._spaces.get(tls.Epoch.ONE_RTT)
+        return space.largest_received_packet if space else -1
