@@ -39,6 +39,7 @@ from p2pquic.session.peer_session import PeerConfig, PeerSession
 
 SERVER_PORT = 12345
 FIRST_PORT = 40000  # of the peers' sockets; each new one gets the next
+ORIGIN = 1000.0  # seconds on the clock at the start: no monotonic clock starts at 0
 SETTLE_LIMIT = 20.0  # virtual seconds in which a call must have settled
 FRAME_BYTES = 160  # of Opus at 64 kbit/s in 20 ms
 
@@ -87,7 +88,7 @@ class Simulation:
     ) -> None:
         self.scenario = scenario
         self.seed = seed
-        self.now = 0.0
+        self.now = ORIGIN
         self.changes: list[AppliedChange] = []
         self._random = Random(seed)
         self._agenda: list[tuple[float, int, Callable[[], None]]] = []
@@ -141,10 +142,10 @@ class Simulation:
 
     def settle(self) -> None:
         """Start both peers and wait until each speaks on the kind of path the scenario wants."""
-        self.at(0.0, lambda: self._refresh_sockets(self.other))
-        self.at(self.scenario.stagger, lambda: self._refresh_sockets(self.mover))
+        self.at(self.now, lambda: self._refresh_sockets(self.other))
+        self.at(self.now + self.scenario.stagger, lambda: self._refresh_sockets(self.mover))
         while not self._is_settled():
-            if self.now > SETTLE_LIMIT:
+            if self.now > ORIGIN + SETTLE_LIMIT:
                 raise NeverSettledError(f"{self.scenario.name}, seed {self.seed}")
             self.run_until(self.now + 0.05)
 

@@ -67,6 +67,7 @@ class PairSession:
         self._sockets: tuple[LocalSocket, ...] = ()
         self._media = PairMedia(self.remote, plays=config.receives, actions=self._actions)
         self._changed_at = now
+        self._began_at = now
         self._statistics_at: float | None = None
         self._acknowledged = 0
         self._lost = 0
@@ -84,7 +85,7 @@ class PairSession:
         """When to call `tick`."""
         times = [self._direct.deadline, self._media.deadline]
         if self._connection is not None:
-            times.append(self._connection.heard_at + self.config.give_up)
+            times.append(self._give_up_at(self._connection))
             if self._has_way_out(self._connection.selected):
                 timer = self._connection.get_timer()
                 times += [self._statistics_at, None if timer is None else timer + TIMER_SLACK]
@@ -219,7 +220,7 @@ class PairSession:
         connection = self._connection
         if connection is None:
             return
-        if now - connection.heard_at >= self.config.give_up:
+        if now >= self._give_up_at(connection):
             self._end(f"nothing heard for {self.config.give_up:.0f} s")
             return
         if not self._has_way_out(connection.selected):
@@ -343,6 +344,9 @@ class PairSession:
         if isinstance(path, DirectPath):
             return path.local in self._sockets
         return path is not None and self._relay_local is not None
+
+    def _give_up_at(self, connection: MultipathConnection) -> float:
+        return max(self._began_at, connection.heard_at) + self.config.give_up
 
     def _choose(self, now: float) -> None:
         """Apply the rule; change the path if it says so."""
