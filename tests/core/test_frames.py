@@ -17,8 +17,8 @@ def recent(count: int) -> RecentFrames:
     return frames
 
 
-def seqs(frames: RecentFrames, now: float) -> list[int]:
-    return [frame.seq for frame in frames.unacknowledged(now)]
+def seqs(frames: RecentFrames, back: float) -> list[int]:
+    return [frame.seq for frame in frames.unacknowledged(back)]
 
 
 def test_unacknowledged_frames_come_newest_first() -> None:
@@ -34,11 +34,16 @@ def test_an_acknowledged_frame_is_done_whichever_copy_it_was() -> None:
     assert seqs(frames, 0.040) == [2, 0]
 
 
-def test_a_frame_older_than_400_ms_is_never_sent_again() -> None:
+def test_a_frame_due_over_400_ms_before_the_path_came_back_is_never_sent_again() -> None:
     frames = recent(50)
     assert seqs(frames, 0.980 + 0.395) == [49]
     assert seqs(frames, 0.980 + 0.405) == []
-    assert not frames.acknowledge(49)
+
+
+def test_nothing_older_than_a_second_is_even_remembered() -> None:
+    frames = recent(100)
+    assert not frames.acknowledge(0)
+    assert seqs(frames, 0.0)[-1] == 49
 
 
 def test_a_source_run_wild_does_not_fill_the_memory() -> None:

@@ -1,6 +1,6 @@
 """Numbered frames: what a sender may still have to repeat, and what a receiver already has.
 
-    sender     0 1 2 3 4 5 6 7        RecentFrames: the newest 400 ms, less the acknowledged
+    sender     0 1 2 3 4 5 6 7        RecentFrames: the last second, less the acknowledged
                        x   x x        acknowledge(5), acknowledge(7) ...
 
     receiver   ... 4 5 . 7            SequenceWindow: 7 is the newest, 6 may still come once
@@ -12,8 +12,9 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-RESEND_WINDOW = 0.400  # seconds; an older frame would arrive long after its turn to be played
-MOST_FRAMES = 64  # three times what 400 ms hold at 50 frames/s; bounds a source run wild
+RESEND_WINDOW = 0.400  # seconds before a path came back; an older frame would be long past its turn
+MEMORY = 1.0  # seconds; the window, and the time that news of a path's return may take to travel
+MOST_FRAMES = 64  # somewhat more than a second holds at 50 frames/s; bounds a source run wild
 
 
 class Frame(NamedTuple):
@@ -42,13 +43,16 @@ class RecentFrames:
         """A copy of `seq` arrived at the remote; False if that was known or is long past."""
         return self._frames.pop(seq, None) is not None
 
-    def unacknowledged(self, now: float) -> list[Frame]:
-        """What is worth sending again, newest first: the newest is the most playable."""
-        self._forget_old(now)
-        return list(reversed(self._frames.values()))
+    def unacknowledged(self, back: float) -> list[Frame]:
+        """What is worth sending again by a path that is back since `back` (seconds).
+
+        Newest first: the newest is the most playable.
+        """
+        since = back - RESEND_WINDOW
+        return [frame for frame in reversed(self._frames.values()) if frame.due >= since]
 
     def _forget_old(self, now: float) -> None:
-        horizon = now - RESEND_WINDOW
+        horizon = now - MEMORY
         while self._frames:
             oldest = next(iter(self._frames.values()))
             if oldest.due >= horizon and len(self._frames) <= MOST_FRAMES:

@@ -24,7 +24,8 @@ NOTICEABLE_GAP = 0.060  # seconds; concealment hides two missing frames, not thr
 PLAYOUT_BUFFER = 0.100  # seconds the player waits for a frame beyond its turn
 SETTLING_TIME = 1.0  # seconds after which no re-send of a gap can come any more
 FRAMES_REMEMBERED = 2048  # sequence numbers, 41 s: far beyond any re-send
-FRAMES_WORTH_RESENDING = round(RESEND_WINDOW / FRAME_CADENCE)  # older ones are dropped on purpose
+FRAMES_WORTH_RESENDING = round(RESEND_WINDOW / FRAME_CADENCE) - 1  # those surely due in the
+# window: the newest frame may have been due up to one cadence before the path came back
 
 
 class Arrival(Enum):

@@ -40,6 +40,7 @@ from p2pquic.core.trace import (
     PathSelected,
     from_line,
 )
+from p2pquic.lab.changes import ChangeMade, Outages
 from p2pquic.lab.internet import Report
 from p2pquic.lab.namespaces import Namespace, stop
 from p2pquic.lab.scenarios import (
@@ -47,8 +48,6 @@ from p2pquic.lab.scenarios import (
     OTHER,
     SERVER,
     Change,
-    ChangeKind,
-    Link,
     Role,
     Scenario,
     timeline,
@@ -67,23 +66,6 @@ LOG_TAIL = 2000  # characters of a program's last words worth quoting in an erro
 
 class RunFailedError(P2PQuicError):
     """The scenario could not be run to its end; the text quotes the program at fault."""
-
-
-@dataclass(frozen=True, slots=True)
-class ChangeMade:
-    """A change as it was carried out. It took effect between `start` and `end`.
-
-    For `interface_down` nothing passes after `start`; an interface that came `up` is usable at
-    `end`. `outage_ms` (L) is the time that a change which brought a host its only address ended,
-    from the `start` of the loss to the `end` of this; 0 for every other change.
-    """
-
-    kind: ChangeKind
-    host: str
-    interface: str
-    start: float
-    end: float
-    outage_ms: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +117,7 @@ def run(
         settled = call.wait_until_settled()
         last = settled
         with (directory / "changes.jsonl").open("wb") as file:
-            outages = _Outages(scenario.links_up)
+            outages = Outages(scenario.links_up)
             for change in timeline(scenario, seed):
                 call.wait_until(settled + change.at)
                 made = _make(change, world, outages)
@@ -308,25 +290,7 @@ class _Call:
             program.check_alive()
 
 
-class _Outages:
-    """Since when a host has had no interface at all."""
-
-    def __init__(self, links_up: Iterable[Link]) -> None:
-        self._up = set(links_up)
-        self._since: dict[str, float] = {}
-
-    def lost(self, link: Link, start: float) -> None:
-        self._up.discard(link)
-        if not any(each.host == link.host for each in self._up):
-            self._since[link.host] = start
-
-    def gained(self, link: Link, end: float) -> float:
-        """The seconds of outage that end with this link."""
-        self._up.add(link)
-        return end - self._since.pop(link.host, end)
-
-
-def _make(change: Change, world: KernelWorld, outages: _Outages) -> ChangeMade:
+def _make(change: Change, world: KernelWorld, outages: Outages) -> ChangeMade:
     link, outage = change.link, 0.0
     match change.kind:
         case "interface_down":

@@ -30,7 +30,8 @@ from p2pquic.core.events import (
 )
 from p2pquic.core.machine import Machine
 from p2pquic.core.trace import Entry, FrameReceived, PathSelected, Record
-from p2pquic.lab.scenarios import FRAME_CADENCE, Change, Link, Scenario, timeline
+from p2pquic.lab.changes import ChangeMade, Outages
+from p2pquic.lab.scenarios import FRAME_CADENCE, Change, Scenario, timeline
 from p2pquic.lab.virtual_internet import VirtualInternet
 from p2pquic.quic.identity import Identity
 from p2pquic.session.intermediate_session import IntermediateSession
@@ -46,16 +47,6 @@ FRAME_BYTES = 160  # of Opus at 64 kbit/s in 20 ms
 
 class NeverSettledError(AssertionError):
     """The call did not get as far as its scenario wants before anything changes."""
-
-
-@dataclass(frozen=True)
-class AppliedChange:
-    """A change and when it happened; `end` is when what came is usable."""
-
-    kind: str
-    interface: str
-    start: float
-    end: float
 
 
 @dataclass
@@ -89,11 +80,12 @@ class Simulation:
         self.scenario = scenario
         self.seed = seed
         self.now = ORIGIN
-        self.changes: list[AppliedChange] = []
+        self.changes: list[ChangeMade] = []
         self._random = Random(seed)
         self._agenda: list[tuple[float, int, Callable[[], None]]] = []
         self._order = itertools.count()
         self._ports = itertools.count(FIRST_PORT)
+        self._outages = Outages(scenario.links_up)
         topology = scenario.topology
         self.internet = VirtualInternet(topology, scenario.links_up, Random(seed + 1))
         server_address = self.internet.local_addresses("server")[0]
@@ -171,14 +163,16 @@ class Simulation:
 
     def apply(self, change: Change) -> None:
         """An interface goes or comes, now."""
-        host = self.hosts[change.host]
-        link = Link(change.host, change.interface)
+        outage = 0.0
         if change.kind == "interface_down":
-            self.internet.interface_down(link)
+            self.internet.interface_down(change.link)
+            self._outages.lost(change.link, self.now)
         else:
-            self.internet.interface_up(link)
-        self.changes.append(AppliedChange(change.kind, change.interface, self.now, self.now))
-        self._refresh_sockets(host)
+            self.internet.interface_up(change.link)
+            outage = self._outages.gained(change.link, self.now)
+        made = ChangeMade(change.kind, *change.link, self.now, self.now, round(1000 * outage, 3))
+        self.changes.append(made)
+        self._refresh_sockets(self.hosts[change.host])
 
     # ---- hosts -------------------------------------------------------------------------------
 

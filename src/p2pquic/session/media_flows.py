@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 
 from p2pquic.core.errors import ProtocolError
-from p2pquic.core.frames import Frame, RecentFrames
+from p2pquic.core.frames import MOST_FRAMES, Frame, RecentFrames
 from p2pquic.core.playout import Arrival, ArrivalLog
 from p2pquic.core.trace import Record
 from p2pquic.wire.rtp import (
@@ -41,6 +41,7 @@ class OutgoingFlow:
         """Remember a new frame."""
         frame = Frame(seq, rtp, due)
         self._recent.add(frame)
+        self._sent.discard(seq - MOST_FRAMES)
         return frame
 
     def describe(self, frame: Frame) -> bytes:
@@ -65,11 +66,9 @@ class OutgoingFlow:
         """A copy arrived."""
         self._recent.acknowledge(seq)
 
-    def unacknowledged(self, now: float) -> list[Frame]:
-        """What is worth sending again, newest first."""
-        frames = self._recent.unacknowledged(now)
-        self._sent.intersection_update(frame.seq for frame in frames)
-        return frames
+    def unacknowledged(self, back: float) -> list[Frame]:
+        """What is worth sending again by a path that is back since `back`, newest first."""
+        return self._recent.unacknowledged(back)
 
 
 class IncomingFlow:

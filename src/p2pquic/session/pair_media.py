@@ -57,9 +57,9 @@ class PairMedia:
         """A copy arrived at the other end."""
         self._outgoing.acknowledge(seq)
 
-    def unacknowledged(self, now: float) -> list[Frame]:
-        """What is worth sending again, newest first."""
-        return self._outgoing.unacknowledged(now)
+    def unacknowledged(self, back: float) -> list[Frame]:
+        """What is worth sending again by a path that is back since `back`, newest first."""
+        return self._outgoing.unacknowledged(back)
 
     def send(
         self,

@@ -44,6 +44,7 @@ PEER_ALPN = "p2pquic/1"
 PUNCH_LABEL = b"EXPORTER-p2pquic-punch"  # RFC 8446 section 7.5
 PUNCH_KEY_SIZE = 32  # bytes
 BLIND_DUPLICATES = 0.1  # seconds frames also go by an untried direct path: one long round trip
+SLOW_NEWS = 0.1  # seconds that word of a move may take; a frame too many is better than one lost
 STATISTICS_INTERVAL = 1.0  # seconds
 
 
@@ -367,17 +368,21 @@ class PairSession:
         before = self._connection.selected
         if self._connection.select(path):
             self._log_selected(path, reason)
-            self._after_change(before, path, now)
+            self._after_change(before, path, back=now, now=now)
 
     def _on_followed(self, path: PathAddress, before: PathAddress, now: float) -> None:
         """The other end chose. If our half of its choice is gone, answer with one of ours."""
+        assert self._connection is not None
         self._log_selected(path, "the other end chose it")
-        self._after_change(before, path, now)
+        news = max(SLOW_NEWS, self._connection.rtt(path) or 0.0)
+        self._after_change(before, path, back=now - news, now=now)
         if not self._has_way_out(path):
             self._choose(now)
 
-    def _after_change(self, before: PathAddress | None, path: PathAddress, now: float) -> None:
-        """Send again what may have died on the path before.
+    def _after_change(
+        self, before: PathAddress | None, path: PathAddress, *, back: float, now: float
+    ) -> None:
+        """Send again what may have died on the path before; the new one works since `back`.
 
         A change from the relay to a direct path is for the better: the relay still delivers. The
         same direct path again is two ends of one mind; the relay again is another leg of it.
@@ -387,7 +392,7 @@ class PairSession:
         )
         if nothing_died or not self._has_way_out(path):
             return
-        for frame in self._media.unacknowledged(now):
+        for frame in self._media.unacknowledged(back):
             self._send(frame, path, now)
         self._changed_at = now
         self._duplicate_newest(now)
