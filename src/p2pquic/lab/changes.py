@@ -33,13 +33,15 @@ class ChangeMade:
 class MoveMade:
     """One interface replaced another: `gone` died at `down`, `come` is usable from `usable` on.
 
-    Times in seconds. With an overlap `usable` lies before `down`.
+    Times in seconds. A real kernel takes a moment to take an interface down: what was sent
+    between `down` and `down_end` may or may not have left. With an overlap `usable` lies before.
     """
 
     host: str
     gone: str
     come: str
     down: float
+    down_end: float
     usable: float
 
     @property
@@ -87,6 +89,8 @@ def moves_made(changes: Sequence[ChangeMade]) -> list[MoveMade]:
             waiting[change.host] = change
             continue
         down, up = (first, change) if first.kind == "interface_down" else (change, first)
-        moves.append(MoveMade(change.host, down.interface, up.interface, down.start, up.end))
+        moves.append(
+            MoveMade(change.host, down.interface, up.interface, down.start, down.end, up.end)
+        )
         del waiting[change.host]
     return moves

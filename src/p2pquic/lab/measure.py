@@ -5,6 +5,7 @@ The traces are the only witness, ours or a rival's. All times are seconds of one
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import math
 import statistics
@@ -27,6 +28,7 @@ from p2pquic.lab.scenarios import MOVER, OTHER, Scenario
 LOOK_BACK = 0.5  # seconds before a move that belong to it
 LOOK_AHEAD = 2.0  # seconds after the path is back that belong to it
 RESEND_WINDOW = 0.4  # seconds before a path returned in which no frame may be lost
+SOON = 0.1  # seconds within which a frame that left before the cut arrives
 AMBIGUOUS = 0.010  # seconds around a cut in which a frame may fall on either side of it
 LAST_WORDS = 0.5  # seconds before the end of a call whose frames may still have been on the way
 
@@ -166,7 +168,7 @@ def _passage(
         direction=direction,
         move=move,
         gap=_longest_gap([time for time, _ in arrivals], begin, end),
-        floor=floor(direction, sorted(frames.due.values()), move, delays),
+        floor=floor(direction, sorted(frames.due.values()), _as_it_was(move, frames), delays),
         lost=len(missing) - excused,
         late=excused,
         resent=sum(begin <= time <= end for time in frames.resent),
@@ -175,6 +177,17 @@ def _passage(
         direct_again=_direct_again(arrivals, move, mover_trace),
         timeline=_timeline(arrivals, move, begin, end),
     )
+
+
+def _as_it_was(move: MoveMade, frames: Frames) -> MoveMade:
+    """The move with the moment of the cut as the last frame that still got through shows it."""
+    through = [
+        time
+        for seq, (arrived, _) in frames.arrived.items()
+        for time in (frames.due.get(seq, arrived), arrived)
+        if move.down < time <= move.down_end and arrived < max(move.usable, move.down_end + SOON)
+    ]
+    return dataclasses.replace(move, down=max(through, default=move.down))
 
 
 def _is_excused(due: float, move: MoveMade, flight: float) -> bool:

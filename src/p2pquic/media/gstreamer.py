@@ -29,7 +29,7 @@ INSTALL_HINT = (
 )
 
 _COMPLAINT = re.compile(
-    r"^(?:ERROR: from element [^ ]+: |WARNING: erroneous pipeline: )(.+)$", re.M
+    r"^(?:(?:ERROR|WARNING): from element [^ ]+: |WARNING: erroneous pipeline: )(.+)$", re.M
 )
 _DECODER = re.compile(r"^Missing element: (.+)$", re.M)
 
@@ -62,8 +62,7 @@ def complaint_in(messages: str) -> str:
     causes = _COMPLAINT.findall(messages)
     # What follows the cause is its echo upstream: "Internal data stream error."
     telling = [cause for cause in causes if "Internal data stream error" not in cause]
-    lines = telling or causes or messages.split("\n")[:1]
-    return lines[0].strip().rstrip(".") or "it ended without a reason"
+    return next(iter(telling or causes), "GStreamer gave no reason").strip().rstrip(".")
 
 
 class Child:
@@ -105,6 +104,8 @@ class Child:
         """End it at once and leave nothing; harmless when it is over."""
         if not self.has_ended:
             self._process.kill()
+        if self._process.stdout is not None:
+            await self._process.stdout.read()  # asyncio sees no end of a process whose pipe is full
         await self._process.wait()
         if self._process.stdin is not None:
             self._process.stdin.close()

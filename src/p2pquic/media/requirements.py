@@ -112,7 +112,8 @@ def _probe(
         probe = subprocess.run(
             [LAUNCH, *pipeline.split()],
             stdin=stdin,
-            capture_output=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
             env=environment(),
             timeout=PROBE_TIMEOUT,
             text=True,
@@ -120,5 +121,5 @@ def _probe(
         )
     except subprocess.TimeoutExpired:
         raise blame(f"nothing came within {PROBE_TIMEOUT:.0f} s") from None
-    if probe.returncode != 0 or "WARNING: from element" in probe.stderr:
-        raise blame(complaint_in(probe.stderr))
+    if probe.returncode != 0 or "WARNING: from element" in probe.stdout:
+        raise blame(complaint_in(probe.stdout))

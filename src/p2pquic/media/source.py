@@ -107,7 +107,7 @@ class Source:
         on_end: Callable[[], None],
     ) -> None:
         self._round = first
-        self._next_round: _Round | None = None
+        self._next_round: asyncio.Task[_Round] | None = None
         self._media = media
         self._repeat = repeat
         self._on_packet = on_packet
@@ -127,7 +127,10 @@ class Source:
         await asyncio.wait([self._task])
         await self._round.close()
         if self._next_round is not None:
-            await self._next_round.close()
+            self._next_round.cancel()
+            await asyncio.wait([self._next_round])
+            if not self._next_round.cancelled() and self._next_round.exception() is None:
+                await self._next_round.result().close()
         if not self._task.cancelled():
             self._task.result()
 
@@ -144,15 +147,13 @@ class Source:
             due = max(due + FRAME_DURATION, clock() - CATCH_UP)
 
     async def _next_packet(self) -> bytes | None:
-        if self._repeat and self._round.is_encoded and self._next_round is None:
-            self._next_round = await _Round.start(self._media)
         packet = await self._round.next_packet()
-        if packet is None and self._repeat:
+        if self._repeat and self._round.is_encoded and self._next_round is None:
+            self._next_round = asyncio.create_task(_Round.start(self._media))
+        if packet is None and self._next_round is not None:
             await self._round.close()
-            self._round, self._next_round = (
-                self._next_round or await _Round.start(self._media),
-                None,
-            )
+            self._round = await self._next_round
+            self._next_round = None
             packet = await self._round.next_packet()
         return packet
 

@@ -1,6 +1,7 @@
 """Writes the trace as JSON lines while it happens, so that a crash loses nothing.
 
-One record is one line and one write: whoever follows the file sees whole lines only.
+One record is one line and one unbuffered write. Who follows the file may still meet the beginning
+of its last line (the kernel shows a write page by page) and waits for the line end.
 """
 
 from __future__ import annotations

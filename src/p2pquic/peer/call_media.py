@@ -60,7 +60,7 @@ class CallMedia:
             self._opened += 1
             playout = RemotePlayout(numbered_sink(self._sink, self._opened))
             self._playouts[remote] = playout
-            self._run(playout.open())
+            self._run(playout.open(on_end=lambda: self._run(playout.close())))
         playout.write(rtp)
 
     def stop(self, remote: str) -> None:
@@ -102,10 +102,10 @@ class RemotePlayout:
         self._opened = asyncio.Event()
         self._waiting: deque[bytes] = deque(maxlen=WAITING_PACKETS)
 
-    async def open(self) -> None:
-        """Open the pipeline and play what waited for it."""
+    async def open(self, on_end: Callable[[], None]) -> None:
+        """Open the pipeline and play what waited for it; `on_end` if it ends before we end it."""
         try:
-            self._playout = await open_playout(self._sink)
+            self._playout = await open_playout(self._sink, on_end=on_end)
             while self._waiting:
                 self._playout.write(self._waiting.popleft())
         finally:
