@@ -37,6 +37,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return int(options.run(options))
     except KeyboardInterrupt:
         return DONE
+    except BrokenPipeError:  # whoever read our output has gone; the last flush must not complain
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return FAILED
     except P2PQuicError as error:
         if debug:
             traceback.print_exc()

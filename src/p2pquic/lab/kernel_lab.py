@@ -53,6 +53,7 @@ from p2pquic.lab.scenarios import (
     timeline,
 )
 from p2pquic.lab.topology import KernelWorld
+from p2pquic.session.pair_config import Resilience
 
 P2PQUIC = (sys.executable, "-m", "p2pquic")
 PORT = 4433  # of the server
@@ -93,6 +94,7 @@ def run(
     directory: Path,
     command: Sequence[str] = P2PQUIC,
     media: str = "tone",
+    resilience: Resilience = "hedged",
 ) -> Run:
     """Run a scenario once; `media` is what who sends sends (a file or "tone").
 
@@ -111,7 +113,7 @@ def run(
     with ExitStack() as stack:
         world = stack.enter_context(KernelWorld(scenario.topology, scenario.links_up, seed))
         secrets = stack.enter_context(TemporaryDirectory(dir=directory, prefix="server-identity-"))
-        call = _Call(scenario, world, directory, command)
+        call = _Call(scenario, world, directory, command, resilience)
         stack.callback(call.stop)
         call.start(media, Path(secrets))
         settled = call.wait_until_settled()
@@ -200,12 +202,18 @@ class _Call:
     """The programs of one call, from start to hanging up."""
 
     def __init__(
-        self, scenario: Scenario, world: KernelWorld, directory: Path, command: Sequence[str]
+        self,
+        scenario: Scenario,
+        world: KernelWorld,
+        directory: Path,
+        command: Sequence[str],
+        resilience: Resilience,
     ) -> None:
         self._scenario = scenario
         self._world = world
         self._directory = directory
         self._command = command
+        self._resilience = resilience
         self._programs: dict[str, _Program] = {}  # by host
 
     def start(self, media: str, secrets: Path) -> None:
@@ -270,7 +278,7 @@ class _Call:
     def _peer(self, name: str, role: Role, media: str) -> list[str]:
         sends = [] if role == "receiver" else ["--media", media]
         hears = [] if role == "sender" else ["--sink", str(self._directory / f"{name}.wav")]
-        return ["peer", "--role", role, *sends, *hears]
+        return ["peer", "--role", role, "--resilience", self._resilience, *sends, *hears]
 
     def _wait_for(self, condition: Callable[[], bool], timeout: float, goal: str) -> None:
         give_up = time.monotonic() + timeout

@@ -7,13 +7,14 @@ the largest beside them; lost frames are added up.
 from __future__ import annotations
 
 import statistics
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from rich import box
 from rich.table import Table
 
 from p2pquic.core.errors import MissingRequirementError
+from p2pquic.lab.floor import Direction
 from p2pquic.lab.measure import Frames, Passage, Spread
 
 PLOT_BEFORE = 0.3  # seconds of the picture before the move
@@ -75,7 +76,7 @@ def path_timeline(passages: Iterable[Passage]) -> str:
     return "\n".join(lines)
 
 
-def plot(passages: Sequence[Passage], frames: dict[str, Frames], file: Path) -> None:
+def plot(passages: Sequence[Passage], frames: Mapping[Direction, Frames], file: Path) -> None:
     """Draw the arrivals around one move, a panel per direction, coloured by path.
 
     Raises:
