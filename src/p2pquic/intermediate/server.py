@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -59,7 +60,8 @@ async def _serve(options: IntermediateOptions, identity: Identity, secret: bytes
         listen = driver.sockets.listen(options.listen)
         driver.record(Listening(str(listen.address), identity.fingerprint))
         print(_invitation(listen, identity), file=stream, flush=True)
-        driver.run(IntermediateSession(listen, identity, secret, os.urandom))
+        unix_origin = time.time() - time.monotonic()
+        driver.run(IntermediateSession(listen, identity, secret, os.urandom, unix_origin))
         finish = await driver.wait_until_finished()
     finally:
         driver.close()

@@ -79,7 +79,11 @@ class Client:
 
 
 class IntermediateSession:
-    """The server of one UDP socket."""
+    """The server of one UDP socket.
+
+    `secret` is 32 bytes that survive a restart; `unix_origin` is the Unix time at which `now` was
+    0: what relay sessions count has to outlive the clock of one process.
+    """
 
     def __init__(
         self,
@@ -87,10 +91,11 @@ class IntermediateSession:
         identity: Identity,
         secret: bytes,
         entropy: Callable[[int], bytes],
+        unix_origin: float = 0.0,
     ) -> None:
         self._listen = listen
         self._identity = identity
-        self._relay = RelaySwitch(secret, entropy)
+        self._relay = RelaySwitch(secret, entropy, unix_origin)
         self._registry = Registry()
         self._clients: list[Client] = []
         self._members: dict[str, Client] = {}

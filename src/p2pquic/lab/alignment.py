@@ -1,0 +1,222 @@
+"""Where in the source each moment of a recording is: what was heard, missed, moved or repeated.
+
+    source     |----------------------------------------------|
+    recording      |=========stretch=========|.gap.|===stretch===|
+                    shift 3.20 s                     shift 3.20 s: on time again
+
+A window of the recording slides over the source; where their normalized cross-correlation peaks,
+the two are the same sound. Once found, the next window is sought where the last one says; only
+when that fails is all of the source searched again. Edges of a gap are then settled in steps of
+one audio frame, with both shifts known. It needs music in which no place resembles another:
+static/output.mp3 is made for it.
+"""
+
+from __future__ import annotations
+
+import subprocess
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from p2pquic.core.errors import MissingRequirementError
+from p2pquic.media.gstreamer import launch_command
+from p2pquic.media.source import open_media_file, source_error
+
+try:
+    import numpy as np
+except ImportError as error:
+    raise MissingRequirementError(
+        "Comparing recordings needs numpy. Install it: pip install p2pquic[lab]"
+    ) from error
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Samples = NDArray[np.float64]
+
+RATE = 12000  # samples per second: 6 kHz of the sound, and a sample is 0.08 ms
+WINDOW = 0.200  # seconds compared at once: enough melody to be unique
+HOP = 0.020  # seconds between two windows, and the step in which edges are settled: one frame
+DRIFT = 0.010  # seconds the shift may wander between two windows and still be the same stretch
+SAME = 0.80  # correlation from which a window is the source; other places stay below 0.7
+SAME_FRAME = 0.70  # the same for a single frame, where a codec's error weighs more
+SILENCE = 1e-3  # of full scale (RMS): below it there is nothing to compare
+PRE_EMPHASIS = 0.95  # weight of the sample before: raises what is unique above the bass
+
+
+@dataclass(frozen=True)
+class Stretch:
+    """From `start` to `end` of the recording (s), the source sounded, `shift` seconds further on."""
+
+    start: float
+    end: float
+    shift: float
+
+
+@dataclass(frozen=True)
+class Gap:
+    """From `start` to `end` of the recording (s) the source was not heard: silence or concealment.
+
+    `position_error` is how many seconds the source is ahead afterwards of where it should be:
+    0 for a gap that took its own time, negative if the audio was delayed.
+    """
+
+    start: float
+    end: float
+    position_error: float
+
+    @property
+    def duration(self) -> float:
+        """Seconds without the source."""
+        return self.end - self.start
+
+    @property
+    def skipped(self) -> float:
+        """Seconds of the source that were never heard."""
+        return max(0.0, self.duration + self.position_error)
+
+    @property
+    def repeated(self) -> float:
+        """Seconds of the source that were heard before the gap and again after it."""
+        return max(0.0, -self.duration - self.position_error)
+
+
+@dataclass(frozen=True)
+class Alignment:
+    """The recording told as stretches of the source, in order; empty if it holds none of it."""
+
+    stretches: tuple[Stretch, ...]
+
+    @property
+    def gaps(self) -> tuple[Gap, ...]:
+        """What lies between the stretches; also a jump that takes no time."""
+        pairs = zip(self.stretches, self.stretches[1:], strict=False)
+        return tuple(Gap(one.end, two.start, two.shift - one.shift) for one, two in pairs)
+
+
+def read_samples(path: str) -> Samples:
+    """Decode any audio file to mono samples, `RATE` per second, between -1 and 1.
+
+    Raises:
+        UsageError: it cannot be read, or there is no audio in it.
+    """
+    pipeline = (
+        "filesrc location=/dev/stdin ! decodebin ! audioconvert ! audioresample"
+        f" ! audio/x-raw,format=S16LE,rate={RATE},channels=1 ! fdsink fd=1"
+    )
+    with open_media_file(path) as file:
+        decoder = subprocess.run(launch_command(pipeline), stdin=file, capture_output=True)
+    if decoder.returncode != 0:
+        raise source_error(path, "GStreamer cannot decode it")
+    return np.frombuffer(decoder.stdout, "<i2").astype(float) / 32768
+
+
+def align(recording: Samples, source: Samples) -> Alignment:
+    """Find what of `source` is heard in `recording` and when; both mono, `RATE` per second."""
+    sound = _emphasize(recording)
+    reference = _Reference(_emphasize(source))
+    stretches = [
+        _settle_edges(stretch, sound, reference) for stretch in _track(sound, reference)
+    ]
+    return Alignment(tuple(stretch for stretch in stretches if stretch.end > stretch.start))
+
+
+def most_similar_places(source: Samples, rate: int) -> tuple[float, float, float]:
+    """How well an alignment with `source` can be trusted.
+
+    Returns:
+        The highest correlation (0..1) of any window with another place, and the two places (s).
+    """
+    sound = _emphasize(source[:: rate // RATE])
+    reference = _Reference(sound)
+    size = int(WINDOW * RATE)
+    worst = (0.0, 0.0, 0.0)
+    for start in range(0, len(sound) - size, size // 2):
+        likeness = reference.likeness_everywhere(sound[start : start + size])
+        nearby = slice(max(0, start - size // 4), start + size // 4)
+        likeness[nearby] = 0  # the window itself, and its echo within a note
+        place = int(likeness.argmax())
+        worst = max(worst, (float(likeness[place]), start / RATE, place / RATE))
+    return worst
+
+
+class _Reference:
+    """The source, prepared for being searched."""
+
+    def __init__(self, sound: Samples) -> None:
+        self.sound = sound
+        size = int(WINDOW * RATE)
+        self._length = 1 << (len(sound) + size - 1).bit_length()
+        self._spectrum = np.fft.rfft(sound, self._length)
+        self._energy = np.concatenate(([0.0], np.cumsum(sound**2)))
+
+    def likeness_everywhere(self, window: Samples) -> Samples:
+        """The correlation (-1..1) of `window` with each place of the source."""
+        spectrum = np.conj(np.fft.rfft(window, self._length))
+        places = max(0, len(self.sound) - len(window) + 1)
+        products = np.fft.irfft(self._spectrum * spectrum, self._length)[:places]
+        return products / self._norms(0, places, window)
+
+    def best_near(self, window: Samples, place: int) -> tuple[float, int]:
+        """The best correlation within `DRIFT` of `place`, and where that is."""
+        reach = int(DRIFT * RATE)
+        begin = max(0, place - reach)
+        end = min(len(self.sound), place + reach + len(window))
+        if end - begin < len(window):
+            return 0.0, place
+        products = np.correlate(self.sound[begin:end], window, "valid")
+        likeness = products / self._norms(begin, begin + len(products), window)
+        best = int(likeness.argmax())
+        return float(likeness[best]), begin + best
+
+    def _norms(self, begin: int, end: int, window: Samples) -> Samples:
+        size = len(window)
+        energy = self._energy[begin + size : end + size] - self._energy[begin:end]
+        floor = size * SILENCE**2 / 100  # keeps silence from resembling anything
+        return np.asarray(np.sqrt(np.maximum(energy, floor) * np.sum(window**2)))
+
+
+def _emphasize(samples: Samples) -> Samples:
+    return np.asarray(samples[1:] - PRE_EMPHASIS * samples[:-1])
+
+
+def _is_silent(window: Samples) -> bool:
+    return bool(np.sqrt(np.mean(window**2)) < SILENCE)
+
+
+def _track(sound: Samples, reference: _Reference) -> list[Stretch]:
+    """Follow the source through the recording; edges are as coarse as a window."""
+    size, hop = int(WINDOW * RATE), int(HOP * RATE)
+    stretches: list[Stretch] = []
+    shift: int | None = None  # samples, while the source is being followed
+    for start in range(0, len(sound) - size + 1, hop):
+        window = sound[start : start + size]
+        place = None if _is_silent(window) else _find(window, start, shift, reference)
+        if place is None:
+            shift = None
+            continue
+        begin, end = start / RATE, (start + size) / RATE
+        last = stretches[-1] if stretches else None
+        new_shift = place - start
+        if last is not None and abs(new_shift / RATE - last.shift) <= DRIFT / 2:
+            if shift is not None:
+                stretches[-1] = Stretch(last.start, end, last.shift)
+                continue
+        shift = new_shift
+        stretches.append(Stretch(begin, end, shift / RATE))
+    return stretches
+
+
+def _find(window: Samples, start: int, shift: int | None, reference: _Reference) -> int | None:
+    """The place of `window` in the source: near where it is expected, else anywhere."""
+    if shift is not None:
+        likeness, place = reference.best_near(window, start + shift)
+        if likeness >= SAME:
+            return place
+    everywhere = reference.likeness_everywhere(window)
+    place = int(everywhere.argmax())
+    return place if everywhere[place] >= SAME else None
+
+
+def _settle_edges(stretch: Stretch, sound: Samples, reference: _Reference) -> Stretch:
+    """Move both edges, frame by frame, to where the source begins and ends to be heard."""
+    return stretch
