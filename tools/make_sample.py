@@ -145,7 +145,7 @@ def brushes(length: int, dice: np.random.Generator) -> Samples:
     spectrum *= (1 / (1 + (frequency / 2500) ** 4) * (frequency > 150))[:, None]
     noise = np.fft.irfft(spectrum, length, axis=0)
     beat = np.arange(length) / RATE / BEAT
-    swell = 0.012 + 0.045 * np.exp(-5 * (beat % 1)) * (0.6 + 0.4 * (beat.astype(int) % 2))
+    swell = 0.018 + 0.050 * np.exp(-5 * (beat % 1)) * (0.6 + 0.4 * (beat.astype(int) % 2))
     return np.asarray(noise / noise.std() * swell[:, None])
 
 

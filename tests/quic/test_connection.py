@@ -228,6 +228,19 @@ def test_nothing_stale_waits_for_a_closed_window() -> None:
     assert waiting <= 0.4 / FRAME + 1
 
 
+def test_a_lost_challenge_is_sent_again_and_an_unproved_path_never_ends_the_connection() -> None:
+    pair = Pair()
+    pair.client.connection.open_path(WLAN, proven_rtt=None, now=pair.now)
+    pair.client.connection.challenge(WLAN)
+    pair.client.connection.select(WLAN)
+    pair.run(pair.now + 0.3)
+    pair.join(WLAN, HOME, delay=0.02)
+    pair.talk(pair.client, relay(), frames=5)
+    pair.run(pair.now + 5)
+    assert pair.client.connection.is_validated(WLAN)
+    assert not pair.client.seen(events.Terminated)
+
+
 def test_a_goodbye_is_heard() -> None:
     pair = Pair()
     pair.client.connection.close(reason_phrase="hung up")

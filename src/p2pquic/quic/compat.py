@@ -27,6 +27,7 @@ METHODS: Mapping[type, frozenset[str]] = {
             "_handle_path_response_frame",
             "_handle_retire_connection_id_frame",
             "_initialize",
+            "_on_path_challenge_delivery",
             "_parse_transport_parameters",
             "_payload_received",
             "_retire_peer_cid",

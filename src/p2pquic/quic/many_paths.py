@@ -23,8 +23,8 @@ from aioquic import tls
 from aioquic.buffer import Buffer
 from aioquic.quic import events as stock
 from aioquic.quic.configuration import QuicConfiguration
-from aioquic.quic.connection import QuicConnection, QuicReceiveContext
-from aioquic.quic.packet_builder import QuicPacketBuilder
+from aioquic.quic.connection import QuicConnection, QuicNetworkPath, QuicReceiveContext
+from aioquic.quic.packet_builder import QuicDeliveryState, QuicPacketBuilder
 from aioquic.quic.recovery import QuicPacketRecovery, QuicPacketSpace
 
 from p2pquic.core.path import PathAddress
@@ -265,6 +265,13 @@ class ManyPathsConnection(QuicConnection):
         for path in self._paths.values():
             path.retired = path.retired or path.host_sequence in retired
         self._close_retired(context.time)
+
+    def _on_path_challenge_delivery(
+        self, delivery: QuicDeliveryState, network_path: QuicNetworkPath
+    ) -> None:
+        path = cast(Path, network_path)
+        if delivery != QuicDeliveryState.ACKED and path.addr in self._paths:
+            path.challenge_due = not path.is_validated
 
     def _write_application(self, builder: QuicPacketBuilder, network_path: Any, now: float) -> None:
         self._now = now
