@@ -77,7 +77,8 @@ def render(dice: np.random.Generator) -> Samples:
     fade = np.ones(len(music))
     fade[: RATE // 10] = np.linspace(0, 1, RATE // 10)
     fade[-RATE:] = np.linspace(1, 0, RATE)
-    return 0.8 * fade[:, None] * np.tanh(music)
+    music = fade[:, None] * np.tanh(music)
+    return np.asarray(0.9 * music / np.abs(music).max())
 
 
 def compose_plucks(dice: np.random.Generator) -> Iterator[Note]:
