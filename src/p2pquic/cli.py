@@ -80,9 +80,16 @@ def _run_peer(options: argparse.Namespace) -> int:
             "The server prints its sha256:... when it starts."
         )
     intermediate = resolve(options.intermediate)
-    from p2pquic.quic.identity import parse_fingerprint
+    if (options.cert is None) != (options.key is None):
+        raise UsageError("--cert and --key belong together: give both or neither.")
+    from p2pquic.quic.identity import Identity, parse_fingerprint
 
     pin = parse_fingerprint(options.pin)
+    identity = (
+        Identity.generate()
+        if options.cert is None
+        else Identity.load(Path(options.cert), Path(options.key))
+    )
     from p2pquic.peer.peer import PeerOptions, run_peer
 
     return run_peer(
@@ -95,6 +102,7 @@ def _run_peer(options: argparse.Namespace) -> int:
             sink=options.sink,
             resilience=options.resilience,
             relay=options.relay,
+            identity=identity,
             once=options.once,
             trace=options.trace,
         )
@@ -227,5 +235,9 @@ def _add_peer(commands: Commands, traced: argparse.ArgumentParser) -> None:
         default="auto",
         help="use of the server's relay (default: auto)",
     )
+    command.add_argument(
+        "--cert", metavar="FILE", help="PEM certificate of this peer (default: a new one)"
+    )
+    command.add_argument("--key", metavar="FILE", help="its PEM key")
     command.add_argument("--once", action="store_true", help="end with the media, do not repeat it")
     command.set_defaults(run=_run_peer)

@@ -37,8 +37,9 @@ RATE = 12000  # samples per second: 6 kHz of the sound, and a sample is 0.08 ms
 WINDOW = 0.200  # seconds compared at once: enough melody to be unique
 HOP = 0.020  # seconds between two windows, and the step in which edges are settled: one frame
 DRIFT = 0.010  # seconds the shift may wander between two windows and still be the same stretch
-SAME = 0.80  # correlation from which a window is the source; other places stay below 0.7
-SAME_FRAME = 0.70  # the same for a single frame, where a codec's error weighs more
+SAME = 0.85  # correlation from which a window is the source: Opus leaves 0.98, elsewhere is 0.8
+SAME_FRAME = 0.90  # the same for one frame: Opus leaves 0.97, what it conceals soon falls below
+LEAST_WINDOWS = 3  # in a row make a stretch: concealment may resemble an earlier place for two
 SILENCE = 1e-3  # of full scale (RMS): below it there is nothing to compare
 PRE_EMPHASIS = 0.95  # weight of the sample before: raises what is unique above the bass
 
@@ -156,9 +157,8 @@ class _Reference:
         products = np.fft.irfft(self._spectrum * spectrum, self._length)[:places]
         return products / self._norms(0, places, window)
 
-    def best_near(self, window: Samples, place: int) -> tuple[float, int]:
-        """The best correlation within `DRIFT` of `place`, and where that is."""
-        reach = int(DRIFT * RATE)
+    def best_near(self, window: Samples, place: int, reach: int) -> tuple[float, int]:
+        """The best correlation within `reach` samples of `place`, and where that is."""
         begin = max(0, place - reach)
         end = min(len(self.sound), place + reach + len(window))
         if end - begin < len(window):
@@ -184,9 +184,9 @@ def _is_silent(window: Samples) -> bool:
 
 
 def _track(sound: Samples, reference: _Reference) -> list[Stretch]:
-    """Follow the source through the recording; edges are as coarse as a window."""
+    """Follow the source through the recording; the edges are still as coarse as a window."""
     size, hop = int(WINDOW * RATE), int(HOP * RATE)
-    stretches: list[Stretch] = []
+    runs: list[list[tuple[int, int]]] = []  # of (start in the recording, place in the source)
     shift: int | None = None  # samples, while the source is being followed
     for start in range(0, len(sound) - size + 1, hop):
         window = sound[start : start + size]
@@ -194,22 +194,17 @@ def _track(sound: Samples, reference: _Reference) -> list[Stretch]:
         if place is None:
             shift = None
             continue
-        begin, end = start / RATE, (start + size) / RATE
-        last = stretches[-1] if stretches else None
-        new_shift = place - start
-        if last is not None and abs(new_shift / RATE - last.shift) <= DRIFT / 2:
-            if shift is not None:
-                stretches[-1] = Stretch(last.start, end, last.shift)
-                continue
-        shift = new_shift
-        stretches.append(Stretch(begin, end, shift / RATE))
-    return stretches
+        if shift is None or abs(place - start - shift) > DRIFT * RATE:
+            runs.append([])
+        runs[-1].append((start, place))
+        shift = place - start
+    return [_stretch_of(run, size) for run in runs if len(run) >= LEAST_WINDOWS]
 
 
 def _find(window: Samples, start: int, shift: int | None, reference: _Reference) -> int | None:
     """The place of `window` in the source: near where it is expected, else anywhere."""
     if shift is not None:
-        likeness, place = reference.best_near(window, start + shift)
+        likeness, place = reference.best_near(window, start + shift, int(DRIFT * RATE))
         if likeness >= SAME:
             return place
     everywhere = reference.likeness_everywhere(window)
@@ -217,6 +212,32 @@ def _find(window: Samples, start: int, shift: int | None, reference: _Reference)
     return place if everywhere[place] >= SAME else None
 
 
+def _stretch_of(run: list[tuple[int, int]], size: int) -> Stretch:
+    shift = float(np.median([place - start for start, place in run]))
+    return Stretch(run[0][0] / RATE, (run[-1][0] + size) / RATE, shift / RATE)
+
+
 def _settle_edges(stretch: Stretch, sound: Samples, reference: _Reference) -> Stretch:
-    """Move both edges, frame by frame, to where the source begins and ends to be heard."""
-    return stretch
+    """Move both edges, frame by frame, to where the source begins and ends to be heard.
+
+    The middle of the first and of the last window is certain; the edges are sought from there.
+    """
+    frame, reach = int(HOP * RATE), int(WINDOW * RATE)
+    shift = round(stretch.shift * RATE)
+
+    def is_heard(start: int) -> bool:
+        window = sound[max(0, start) : start + frame]
+        place = max(0, start) + shift
+        if len(window) < frame or place < 0:
+            return False
+        return reference.best_near(window, place, reach=1)[0] >= SAME_FRAME
+
+    start = round(stretch.start * RATE) + reach // 2
+    earliest = start - reach
+    while start - frame >= earliest and is_heard(start - frame):
+        start -= frame
+    end = round(stretch.end * RATE) - reach // 2
+    latest = end + reach
+    while end + frame <= latest and is_heard(end):
+        end += frame
+    return Stretch(start / RATE, end / RATE, stretch.shift)

@@ -53,6 +53,7 @@ from p2pquic.lab.scenarios import (
     timeline,
 )
 from p2pquic.lab.topology import KernelWorld
+from p2pquic.quic.identity import Identity
 from p2pquic.session.pair_config import Resilience
 
 P2PQUIC = (sys.executable, "-m", "p2pquic")
@@ -225,9 +226,31 @@ class _Call:
         server = self._programs[SERVER]
         self._wait_for(lambda: server.fingerprint is not None, START_TIMEOUT, "reach its server")
         reach = ["--intermediate", address, "--pin", str(server.fingerprint), "--room", ROOM]
-        self._start(OTHER, self._peer(OTHER, self._scenario.other_role, media) + reach)
+        keys = self._make_keys(secrets)
+        self._start(
+            OTHER, self._peer(OTHER, self._scenario.other_role, media) + reach + keys[OTHER]
+        )
         self.wait_until(time.monotonic() + self._scenario.stagger)
-        self._start(MOVER, self._peer(MOVER, self._scenario.mover_role, media) + reach)
+        self._start(
+            MOVER, self._peer(MOVER, self._scenario.mover_role, media) + reach + keys[MOVER]
+        )
+
+    def _make_keys(self, secrets: Path) -> dict[str, list[str]]:
+        """Options that put the mover at the end of the QUIC connection the scenario wants.
+
+        The lower peer id is the client, so two keys are made and handed out in order.
+        """
+        wanted = self._scenario.mover_quic_role
+        if wanted == "any":
+            return {MOVER: [], OTHER: []}
+        identities = sorted((Identity.generate() for _ in range(2)), key=lambda each: each.peer_id)
+        names = (MOVER, OTHER) if wanted == "client" else (OTHER, MOVER)
+        options = {}
+        for name, identity in zip(names, identities, strict=True):
+            certificate, key = secrets / f"{name}.pem", secrets / f"{name}.key"
+            identity.save(certificate, key)
+            options[name] = ["--cert", str(certificate), "--key", str(key)]
+        return options
 
     def wait_until_settled(self) -> float:
         """Wait until both sides use the path wanted and hear what they should; `settle` later."""

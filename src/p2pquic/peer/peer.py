@@ -37,6 +37,7 @@ class PeerOptions:
 
     intermediate: SocketAddress
     pin: bytes
+    identity: Identity
     role: Literal["sender", "receiver", "both"]
     room: str
     media: str = "tone"
@@ -109,7 +110,7 @@ def _create_session(options: PeerOptions) -> PeerSession:
         resilience=options.resilience,
         relay=options.relay,
     )
-    return PeerSession(config, Identity.generate(), os.urandom)
+    return PeerSession(config, options.identity, os.urandom)
 
 
 def _hang_up_after_the_last_frames(driver: Driver) -> None:
