@@ -115,9 +115,7 @@ def align(recording: Samples, source: Samples) -> Alignment:
     """Find what of `source` is heard in `recording` and when; both mono, `RATE` per second."""
     sound = _emphasize(recording)
     reference = _Reference(_emphasize(source))
-    stretches = [
-        _settle_edges(stretch, sound, reference) for stretch in _track(sound, reference)
-    ]
+    stretches = [_settle_edges(stretch, sound, reference) for stretch in _track(sound, reference)]
     return Alignment(tuple(stretch for stretch in stretches if stretch.end > stretch.start))
 
 

@@ -43,6 +43,7 @@ FIRST_PORT = 40000  # of the peers' sockets; each new one gets the next
 ORIGIN = 1000.0  # seconds on the clock at the start: no monotonic clock starts at 0
 SETTLE_LIMIT = 20.0  # virtual seconds in which a call must have settled
 FRAME_BYTES = 160  # of Opus at 64 kbit/s in 20 ms
+FRAME_PAYLOAD = bytes(FRAME_BYTES)  # nobody listens here
 
 
 class NeverSettledError(AssertionError):
@@ -233,7 +234,7 @@ class Simulation:
             ">BBHII", 0x80, 96, seq & 0xFFFF, seq * 960 & 0xFFFFFFFF, len(host.name)
         )
         self.at(self.now + FRAME_CADENCE, lambda: self._tick(host))
-        self._feed(host, MediaPacketReady(header + bytes(FRAME_BYTES)))
+        self._feed(host, MediaPacketReady(header + FRAME_PAYLOAD))
 
 
 def _identities(scenario: Scenario) -> dict[str, Identity]:
