@@ -29,10 +29,10 @@ def playout_pipeline(sink: str) -> str:
     """The pipeline that plays on `sink`; a WAV file is its standard output.
 
     A speaker follows the sender's clock (mode=slave), or its buffer would run dry or full in the
-    course of hours. A file has no clock: there the sender's timestamps are the truth (mode=none)
+    course of hours. A file has no clock: there the sender's timestamps are the truth (mode=synced)
     and audiorate fills with silence what they leave out.
     """
-    mode = "slave" if sink == "speaker" else "none"
+    mode = "slave" if sink == "speaker" else "synced"
     match sink:
         case "speaker":
             end = "autoaudiosink"
