@@ -23,7 +23,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from p2pquic.lab.alignment import most_similar_places
+from p2pquic.lab.alignment import most_similar_places, read_samples
 
 RATE = 48000  # samples per second: what Opus works with
 SEED = 20
@@ -59,10 +59,9 @@ class Note(NamedTuple):
 
 def main(path: str) -> None:
     dice = np.random.default_rng(SEED)
-    music = render(dice)
-    likeness, first, second = most_similar_places(music.mean(axis=1), RATE)
+    encode(render(dice), path)
+    likeness, first, second = most_similar_places(read_samples(path))
     print(f"most alike: {first:.2f} s and {second:.2f} s, correlation {likeness:.2f}")
-    encode(music, path)
 
 
 def render(dice: np.random.Generator) -> Samples:
@@ -123,7 +122,7 @@ def pluck(note: Note, dice: np.random.Generator) -> Samples:
         phase = dice.uniform(0, 2 * np.pi)
         sound += weight * dice.uniform(0.7, 1.3) * decay * np.sin(2 * np.pi * frequency * t + phase)
     sound += 0.5 * np.exp(-t * 120) * dice.normal(0, 1, len(t))  # the nail on the tine
-    return note.loudness * sound * np.minimum(1, t / 0.002)
+    return np.asarray(note.loudness * sound * np.minimum(1, t / 0.002))
 
 
 def pad(note: Note, dice: np.random.Generator) -> Samples:
@@ -135,7 +134,7 @@ def pad(note: Note, dice: np.random.Generator) -> Samples:
         angle = 2 * np.pi * note.pitch * (1 + dice.normal(0, 0.002)) * t + vibrato
         sound += np.sin(angle) + 0.4 * np.sin(2 * angle + 1) + 0.15 * np.sin(3 * angle + 2)
     envelope = np.minimum(1, t / 0.5) * np.minimum(1, (note.length - t) / 0.7)
-    return note.loudness * sound * envelope
+    return np.asarray(note.loudness * sound * envelope)
 
 
 def brushes(length: int, dice: np.random.Generator) -> Samples:

@@ -14,7 +14,7 @@ from typing import TypeVar
 from p2pquic.core.addresses import LocalSocket, SocketAddress
 from p2pquic.core.path import DirectPath, PathAddress, RelayPath
 from p2pquic.quic import events
-from p2pquic.quic.connection import MultipathConnection
+from p2pquic.quic.connection import ConnectionConfig, MultipathConnection
 from p2pquic.quic.frames import AddressDiscovery
 from p2pquic.quic.identity import Identity
 
@@ -64,21 +64,17 @@ class Pair:
         client_identity, server_identity = Identity.generate(), Identity.generate()
         self.client = End(
             MultipathConnection(
-                identity=client_identity,
-                accepts=server_identity.key_hash.__eq__,
-                alpn="test",
-                discovery=client_discovery,
+                ConnectionConfig(
+                    client_identity, server_identity.key_hash.__eq__, "test", client_discovery
+                )
             )
         )
         self.server = End(
             MultipathConnection(
-                identity=server_identity,
-                accepts=client_identity.key_hash.__eq__,
-                alpn="test",
-                original_destination_connection_id=(
-                    self.client.connection.original_destination_connection_id
+                ConnectionConfig(
+                    server_identity, client_identity.key_hash.__eq__, "test", server_discovery
                 ),
-                discovery=server_discovery,
+                self.client.connection.original_destination_connection_id,
             )
         )
         if connect:

@@ -6,7 +6,7 @@ import pytest
 from aioquic import tls
 
 from p2pquic.quic import events
-from p2pquic.quic.connection import MultipathConnection
+from p2pquic.quic.connection import ConnectionConfig, MultipathConnection
 from p2pquic.quic.identity import Identity
 from p2pquic.quic.pinned_tls import PinnedContext
 from tests.quic.pair import End, Pair, relay
@@ -24,12 +24,10 @@ def pair_of(client: MultipathConnection, server: MultipathConnection) -> Pair:
 def ends(
     client_key: Identity, server_key: Identity, client_pin: bytes, server_pin: bytes
 ) -> tuple[MultipathConnection, MultipathConnection]:
-    client = MultipathConnection(identity=client_key, accepts=client_pin.__eq__, alpn="test")
+    client = MultipathConnection(ConnectionConfig(client_key, client_pin.__eq__, "test"))
     server = MultipathConnection(
-        identity=server_key,
-        accepts=server_pin.__eq__,
-        alpn="test",
-        original_destination_connection_id=client.original_destination_connection_id,
+        ConnectionConfig(server_key, server_pin.__eq__, "test"),
+        client.original_destination_connection_id,
     )
     return client, server
 

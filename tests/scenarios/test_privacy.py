@@ -16,9 +16,7 @@ SECRET = b"spoken in confidence"
 
 @pytest.mark.slow
 def test_the_relay_carries_every_frame_and_reads_none(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(
-        "p2pquic.lab.simulator.FRAME_PAYLOAD", (SECRET * FRAME_BYTES)[:FRAME_BYTES]
-    )
+    monkeypatch.setattr("p2pquic.lab.simulator.FRAME_PAYLOAD", (SECRET * FRAME_BYTES)[:FRAME_BYTES])
     simulation = Simulation(scenario_named("relay-only"), seed=3)
     captured: list[bytes] = []
     server, handle = simulation.server.machine, simulation.server.machine.handle

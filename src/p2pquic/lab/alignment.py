@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import subprocess
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from p2pquic.core.errors import MissingRequirementError
 from p2pquic.media.gstreamer import launch_command
@@ -23,15 +22,13 @@ from p2pquic.media.source import open_media_file, source_error
 
 try:
     import numpy as np
+    from numpy.typing import NDArray
 except ImportError as error:
     raise MissingRequirementError(
         "Comparing recordings needs numpy. Install it: pip install p2pquic[lab]"
     ) from error
 
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    Samples = NDArray[np.float64]
+Samples = NDArray[np.float64]
 
 RATE = 12000  # samples per second: 6 kHz of the sound, and a sample is 0.08 ms
 WINDOW = 0.200  # seconds compared at once: enough melody to be unique
@@ -46,7 +43,10 @@ PRE_EMPHASIS = 0.95  # weight of the sample before: raises what is unique above 
 
 @dataclass(frozen=True)
 class Stretch:
-    """From `start` to `end` of the recording (s), the source sounded, `shift` seconds further on."""
+    """From `start` to `end` of the recording (s) the source sounded.
+
+    What sounds at time t of the recording stands at t + `shift` in the source (s).
+    """
 
     start: float
     end: float
@@ -112,27 +112,38 @@ def read_samples(path: str) -> Samples:
 
 
 def align(recording: Samples, source: Samples) -> Alignment:
-    """Find what of `source` is heard in `recording` and when; both mono, `RATE` per second."""
+    """Find what of `source` is heard in `recording` and when; both mono, `RATE` per second.
+
+    Shifts are exact to a millisecond, edges to a frame. A source that began anew while it was
+    recorded shows as a jump back by its length.
+    """
     sound = _emphasize(recording)
     reference = _Reference(_emphasize(source))
-    stretches = [_settle_edges(stretch, sound, reference) for stretch in _track(sound, reference)]
-    return Alignment(tuple(stretch for stretch in stretches if stretch.end > stretch.start))
+    stretches: list[Stretch] = []
+    for tracked in _track(sound, reference):
+        found = _settle_edges(tracked, sound, reference)
+        last = stretches[-1] if stretches else None
+        if last and found.start <= last.end and abs(found.shift - last.shift) < DRIFT:
+            stretches[-1] = Stretch(last.start, found.end, last.shift)  # one blurred frame between
+        else:
+            stretches.append(found)
+    return Alignment(tuple(stretches))
 
 
-def most_similar_places(source: Samples, rate: int) -> tuple[float, float, float]:
-    """How well an alignment with `source` can be trusted.
+def most_similar_places(source: Samples) -> tuple[float, float, float]:
+    """How well an alignment with `source` can be trusted; takes half a minute for a minute.
 
     Returns:
         The highest correlation (0..1) of any window with another place, and the two places (s).
     """
-    sound = _emphasize(source[:: rate // RATE])
+    sound = _emphasize(source)
     reference = _Reference(sound)
     size = int(WINDOW * RATE)
     worst = (0.0, 0.0, 0.0)
     for start in range(0, len(sound) - size, size // 2):
         likeness = reference.likeness_everywhere(sound[start : start + size])
-        nearby = slice(max(0, start - size // 4), start + size // 4)
-        likeness[nearby] = 0  # the window itself, and its echo within a note
+        itself = slice(max(0, start - size // 4), start + size // 4)  # a note resembles its echo
+        likeness[itself] = 0
         place = int(likeness.argmax())
         worst = max(worst, (float(likeness[place]), start / RATE, place / RATE))
     return worst

@@ -29,31 +29,18 @@ from p2pquic.quic.frames import (
     encode_address_discovery,
     find_address_discovery,
 )
-from p2pquic.quic.identity import Identity
-from p2pquic.quic.many_paths import ManyPathsConnection
+from p2pquic.quic.many_paths import ConnectionConfig, ManyPathsConnection
 from p2pquic.quic.paths import Path
-from p2pquic.quic.pinned_tls import AcceptsKey
 
 
 class AddressDiscoveringConnection(ManyPathsConnection):
     """A connection whose ends may tell each other their addresses, as `discovery` says."""
 
     def __init__(
-        self,
-        *,
-        identity: Identity,
-        accepts: AcceptsKey,
-        alpn: str,
-        original_destination_connection_id: bytes | None = None,
-        discovery: AddressDiscovery | None = None,
+        self, config: ConnectionConfig, original_destination_connection_id: bytes | None = None
     ) -> None:
-        super().__init__(
-            identity=identity,
-            accepts=accepts,
-            alpn=alpn,
-            original_destination_connection_id=original_destination_connection_id,
-        )
-        self._discovery = discovery
+        super().__init__(config, original_destination_connection_id)
+        self._discovery = config.discovery
         self._remote_discovery: AddressDiscovery | None = None
         self._observation_sequence = 0
         handlers: dict[int, Any] = self._QuicConnection__frame_handlers  # type: ignore[attr-defined]

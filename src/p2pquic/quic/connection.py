@@ -26,17 +26,15 @@ from p2pquic.quic.address_discovery import AddressDiscoveringConnection
 from p2pquic.quic.frames import (
     PATH_SELECT,
     PATH_SELECT_CAPACITY,
-    AddressDiscovery,
     PathClass,
     PathSelect,
 )
-from p2pquic.quic.identity import Identity
-from p2pquic.quic.many_paths import TIMER_SLACK
+from p2pquic.quic.many_paths import TIMER_SLACK, ConnectionConfig
 from p2pquic.quic.path_select import PathSelection
 from p2pquic.quic.paths import OutgoingDatagram, Path
-from p2pquic.quic.pinned_tls import AcceptsKey, PinnedContext
+from p2pquic.quic.pinned_tls import PinnedContext
 
-__all__ = ["TIMER_SLACK", "MultipathConnection"]
+__all__ = ["TIMER_SLACK", "ConnectionConfig", "MultipathConnection"]
 
 
 class MultipathConnection(AddressDiscoveringConnection):
@@ -47,21 +45,9 @@ class MultipathConnection(AddressDiscoveringConnection):
     """
 
     def __init__(
-        self,
-        *,
-        identity: Identity,
-        accepts: AcceptsKey,
-        alpn: str,
-        original_destination_connection_id: bytes | None = None,
-        discovery: AddressDiscovery | None = None,
+        self, config: ConnectionConfig, original_destination_connection_id: bytes | None = None
     ) -> None:
-        super().__init__(
-            identity=identity,
-            accepts=accepts,
-            alpn=alpn,
-            original_destination_connection_id=original_destination_connection_id,
-            discovery=discovery,
-        )
+        super().__init__(config, original_destination_connection_id)
         self._selection = PathSelection(is_client=self._is_client)
         self._announce_now = False
         self._awaited_sequence: int | None = None

@@ -17,6 +17,7 @@ up by whoever owns the connection. Which path is selected is not decided here ei
 from __future__ import annotations
 
 import ssl
+from dataclasses import dataclass
 from typing import Any, Literal, cast
 
 from aioquic import tls
@@ -30,6 +31,7 @@ from aioquic.quic.recovery import QuicPacketRecovery, QuicPacketSpace
 from p2pquic.core.path import PathAddress
 from p2pquic.quic import events
 from p2pquic.quic.compat import require_aioquic
+from p2pquic.quic.frames import AddressDiscovery
 from p2pquic.quic.identity import Identity
 from p2pquic.quic.paths import Path
 from p2pquic.quic.pinned_tls import AcceptsKey, PinnedContext
@@ -44,33 +46,45 @@ DATAGRAM_LIFETIME = 0.4  # seconds a datagram may wait for a window; older audio
 MAX_DATAGRAM_FRAME_SIZE = 65535  # bytes; RFC 9221 suggests "any that fits a packet"
 
 
+@dataclass(frozen=True)
+class ConnectionConfig:
+    """What one end is and wants.
+
+    `accepts` judges the other end's key (SHA-256 of its SPKI). `discovery` says what this end does
+    of QUIC Address Discovery; None for nothing.
+    """
+
+    identity: Identity
+    accepts: AcceptsKey
+    alpn: str
+    discovery: AddressDiscovery | None = None
+
+
 class ManyPathsConnection(QuicConnection):
-    """One end of a connection over many paths, each named by its `PathAddress`."""
+    """One end of a connection over many paths, each named by its `PathAddress`.
+
+    A server is given the connection id that the client's first packet was sent to.
+    """
 
     def __init__(
-        self,
-        *,
-        identity: Identity,
-        accepts: AcceptsKey,
-        alpn: str,
-        original_destination_connection_id: bytes | None = None,
+        self, config: ConnectionConfig, original_destination_connection_id: bytes | None = None
     ) -> None:
         is_client = original_destination_connection_id is None
         configuration = QuicConfiguration(
-            alpn_protocols=[alpn],
+            alpn_protocols=[config.alpn],
             is_client=is_client,
             idle_timeout=IDLE_TIMEOUT,
             max_datagram_frame_size=MAX_DATAGRAM_FRAME_SIZE,
             verify_mode=ssl.CERT_NONE,  # no authorities: PinnedContext judges the key
-            certificate=identity.certificate,
-            private_key=identity.private_key,
+            certificate=config.identity.certificate,
+            private_key=config.identity.private_key,
         )
         super().__init__(
             configuration=configuration,
             original_destination_connection_id=original_destination_connection_id,
         )
         self.heard_at = 0.0  # when the last authenticated packet came, whatever path
-        self._accepts = accepts
+        self._accepts = config.accepts
         self._now = 0.0  # when the packet being written leaves
         self._paths: dict[PathAddress, Path] = {}
         self._selected: Path | None = None

@@ -13,7 +13,7 @@ from p2pquic.core.actions import SendDatagram
 from p2pquic.core.addresses import LocalSocket, SocketAddress
 from p2pquic.core.path import DirectPath
 from p2pquic.quic import events
-from p2pquic.quic.connection import TIMER_SLACK, MultipathConnection
+from p2pquic.quic.connection import TIMER_SLACK, ConnectionConfig, MultipathConnection
 from p2pquic.quic.frames import AddressDiscovery
 from p2pquic.quic.identity import Identity
 from p2pquic.wire.signaling import Register, ToPeer, ToPeerDecoder, ToServer, encode
@@ -131,10 +131,9 @@ class ControlLink:
         self.local = self._sockets[0]
         self._give_up_at = self._give_up_at or now + ANSWER_LIMIT
         self._connection = MultipathConnection(
-            identity=self._identity,
-            accepts=self._pin.__eq__,
-            alpn=CONTROL_ALPN,
-            discovery=AddressDiscovery.RECEIVES,
+            ConnectionConfig(
+                self._identity, self._pin.__eq__, CONTROL_ALPN, AddressDiscovery.RECEIVES
+            )
         )
         self._connection.connect(DirectPath(self.local, self.server), now)
 

@@ -26,7 +26,7 @@ from p2pquic.core.trace import Dropped, Record
 from p2pquic.core.trace import MemberJoined as JoinedRecord
 from p2pquic.core.trace import MemberLeft as LeftRecord
 from p2pquic.quic import events
-from p2pquic.quic.connection import TIMER_SLACK, MultipathConnection
+from p2pquic.quic.connection import TIMER_SLACK, ConnectionConfig, MultipathConnection
 from p2pquic.quic.frames import AddressDiscovery
 from p2pquic.quic.identity import Identity, peer_id
 from p2pquic.quic.packets import destination_connection_id, is_quic, opens_connection
@@ -94,7 +94,9 @@ class IntermediateSession:
         unix_origin: float = 0.0,
     ) -> None:
         self._listen = listen
-        self._identity = identity
+        self._config = ConnectionConfig(
+            identity, _accept_any_key, CONTROL_ALPN, AddressDiscovery.PROVIDES
+        )
         self._relay = RelaySwitch(secret, entropy, unix_origin)
         self._registry = Registry()
         self._clients: list[Client] = []
@@ -151,15 +153,7 @@ class IntermediateSession:
             if sum(each.peer is None for each in self._clients) >= MOST_STRANGERS:
                 self._records.append(Dropped("too many unfinished handshakes", str(remote)))
                 return
-            client = Client(
-                MultipathConnection(
-                    identity=self._identity,
-                    accepts=_accept_any_key,
-                    alpn=CONTROL_ALPN,
-                    original_destination_connection_id=connection_id,
-                    discovery=AddressDiscovery.PROVIDES,
-                )
-            )
+            client = Client(MultipathConnection(self._config, connection_id))
             self._clients.append(client)
         client.connection.receive_datagram(data, DirectPath(self._listen, remote), now)
         self._react(client, now)

@@ -30,7 +30,7 @@ from p2pquic.core.trace import (
     Record,
 )
 from p2pquic.quic import events
-from p2pquic.quic.connection import TIMER_SLACK, MultipathConnection
+from p2pquic.quic.connection import TIMER_SLACK, ConnectionConfig, MultipathConnection
 from p2pquic.quic.identity import Identity, peer_id
 from p2pquic.quic.packets import destination_connection_id, opens_connection
 from p2pquic.session.direct_paths import DirectPaths
@@ -264,12 +264,10 @@ class PairSession:
         self._connection.connect(path, now)
 
     def _new_connection(self, original_destination: bytes | None) -> MultipathConnection:
-        return MultipathConnection(
-            identity=self._identity,
-            accepts=lambda key_hash: peer_id(key_hash) == self.remote,
-            alpn=PEER_ALPN,
-            original_destination_connection_id=original_destination,
+        config = ConnectionConfig(
+            self._identity, lambda key_hash: peer_id(key_hash) == self.remote, PEER_ALPN
         )
+        return MultipathConnection(config, original_destination)
 
     def _react(self, now: float) -> None:
         """Deal with what the connection has to tell."""
