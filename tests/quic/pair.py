@@ -14,7 +14,8 @@ from typing import TypeVar
 from p2pquic.core.addresses import LocalSocket, SocketAddress
 from p2pquic.core.path import DirectPath, PathAddress, RelayPath
 from p2pquic.quic import events
-from p2pquic.quic.connection import ConnectionConfig, MultipathConnection
+from p2pquic.quic.config import ConnectionConfig
+from p2pquic.quic.connection import MultipathConnection
 from p2pquic.quic.frames import AddressDiscovery
 from p2pquic.quic.identity import Identity
 

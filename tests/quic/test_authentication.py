@@ -6,7 +6,8 @@ import pytest
 from aioquic import tls
 
 from p2pquic.quic import events
-from p2pquic.quic.connection import ConnectionConfig, MultipathConnection
+from p2pquic.quic.config import ConnectionConfig
+from p2pquic.quic.connection import MultipathConnection
 from p2pquic.quic.identity import Identity
 from p2pquic.quic.pinned_tls import PinnedContext
 from tests.quic.pair import End, Pair, relay

@@ -35,6 +35,7 @@ from p2pquic.core.events import (
 )
 from p2pquic.core.machine import Machine
 from p2pquic.core.trace import AddressChanged, Closed, Entry, Record
+from p2pquic.net.process import on_callback_error
 from p2pquic.net.udp import UdpSockets
 
 FAREWELL_LIMIT = 0.5  # seconds a session may take to say goodbye; the rest is for closing files
@@ -58,25 +59,12 @@ class MediaSink(Protocol):
         ...
 
 
-class NoMedia:
-    """For a session that carries none: an order to play is a bug of the session."""
-
-    def start(self) -> None:
-        raise NotImplementedError("this session has no media")
-
-    def play(self, remote: str, rtp: bytes) -> None:
-        raise NotImplementedError("this session has no media")
-
-    def stop(self, remote: str) -> None:
-        raise NotImplementedError("this session has no media")
-
-
 class Driver:
     """Runs one session in the running asyncio loop, until it finishes."""
 
     def __init__(self, write: WriteEntry) -> None:
         self._write = write
-        self._media: MediaSink = NoMedia()
+        self._media: MediaSink | None = None
         self._loop = asyncio.get_running_loop()
         self._session: Machine | None = None
         self._waiting: deque[Event] = deque()
@@ -85,12 +73,12 @@ class Driver:
         self._finished: asyncio.Future[Finish] = self._loop.create_future()
         self._addresses: tuple[LocalAddress, ...] = ()
         self.sockets = UdpSockets(self._on_datagram, self.record)
-        self._loop.set_exception_handler(self._on_bug)
+        on_callback_error(self.fail)
 
     def run(self, session: Machine, media: MediaSink | None = None) -> None:
         """Start feeding `session`: first what was reported before it was there."""
         self._session = session
-        self._media = media or self._media
+        self._media = media
         self._feed_waiting()
 
     def feed(self, event: Event) -> None:
@@ -149,17 +137,23 @@ class Driver:
             case SendDatagram(local, remote, data):
                 self.sockets.send(local, remote, data)
             case PlayMedia(remote, rtp):
-                self._media.play(remote, rtp)
+                self._media_sink.play(remote, rtp)
             case Log(record):
                 self.record(record)
             case StartMedia():
-                self._media.start()
+                self._media_sink.start()
             case StopMedia(remote):
-                self._media.stop(remote)
+                self._media_sink.stop(remote)
             case Finish():
                 self._finish(action)
             case _:
                 assert_never(action)
+
+    @property
+    def _media_sink(self) -> MediaSink:
+        if self._media is None:
+            raise RuntimeError("a session without media ordered some")
+        return self._media
 
     def _arm(self) -> None:
         """One timer, for the session's deadline; asyncio's clock is the session's clock."""
@@ -190,7 +184,3 @@ class Driver:
         if not self._finished.done():
             self.record(Closed(reason))
             self._finish(Finish(reason))
-
-    def _on_bug(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-        del loop
-        self.fail(context.get("exception") or RuntimeError(str(context["message"])))

@@ -26,15 +26,29 @@ def run(main: Coroutine[Any, Any, int]) -> int:
         return runner.run(main)
 
 
+def on_callback_error(fail: Callable[[BaseException], None]) -> None:
+    """Call `fail(error)` when a callback of the running loop raises; asyncio would only log it."""
+
+    def handle(_: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        fail(context.get("exception") or RuntimeError(context["message"]))
+
+    asyncio.get_running_loop().set_exception_handler(handle)
+
+
 def on_stop_signal(stop: Callable[[str], None]) -> None:
-    """Call `stop(reason)` in the running loop on SIGINT and SIGTERM.
+    """Call `stop(reason)` in the running loop at the first SIGINT or SIGTERM.
 
     Whoever stops a program means it: if the process still lives EXIT_LIMIT later, whatever the
     reason, it ends with exit code 0 without further ado.
     """
     loop = asyncio.get_running_loop()
+    stopping = False
 
     def stop_in_time(number: int) -> None:
+        nonlocal stopping
+        if stopping:
+            return
+        stopping = True
         last_resort = threading.Timer(EXIT_LIMIT, os._exit, [0])
         last_resort.daemon = True
         last_resort.start()

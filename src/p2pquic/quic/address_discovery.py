@@ -20,6 +20,7 @@ from aioquic.quic.recovery import QuicPacketSpace
 from p2pquic.core.errors import ProtocolError
 from p2pquic.core.path import DirectPath
 from p2pquic.quic import events
+from p2pquic.quic.config import ConnectionConfig
 from p2pquic.quic.frames import (
     OBSERVED_ADDRESS_CAPACITY,
     OBSERVED_ADDRESS_IPV4,
@@ -29,7 +30,7 @@ from p2pquic.quic.frames import (
     encode_address_discovery,
     find_address_discovery,
 )
-from p2pquic.quic.many_paths import ConnectionConfig, ManyPathsConnection
+from p2pquic.quic.many_paths import ManyPathsConnection
 from p2pquic.quic.paths import Path
 
 

@@ -23,18 +23,19 @@ from p2pquic.core.errors import ProtocolError
 from p2pquic.core.path import PathAddress
 from p2pquic.quic import events
 from p2pquic.quic.address_discovery import AddressDiscoveringConnection
+from p2pquic.quic.config import ConnectionConfig
 from p2pquic.quic.frames import (
     PATH_SELECT,
     PATH_SELECT_CAPACITY,
     PathClass,
     PathSelect,
 )
-from p2pquic.quic.many_paths import TIMER_SLACK, ConnectionConfig
+from p2pquic.quic.many_paths import TIMER_SLACK
 from p2pquic.quic.path_select import PathSelection
 from p2pquic.quic.paths import OutgoingDatagram, Path
 from p2pquic.quic.pinned_tls import PinnedContext
 
-__all__ = ["TIMER_SLACK", "ConnectionConfig", "MultipathConnection"]
+__all__ = ["TIMER_SLACK", "MultipathConnection"]
 
 
 class MultipathConnection(AddressDiscoveringConnection):

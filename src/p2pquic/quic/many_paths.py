@@ -17,7 +17,6 @@ up by whoever owns the connection. Which path is selected is not decided here ei
 from __future__ import annotations
 
 import ssl
-from dataclasses import dataclass
 from typing import Any, Literal, cast
 
 from aioquic import tls
@@ -31,10 +30,9 @@ from aioquic.quic.recovery import QuicPacketRecovery, QuicPacketSpace
 from p2pquic.core.path import PathAddress
 from p2pquic.quic import events
 from p2pquic.quic.compat import require_aioquic
-from p2pquic.quic.frames import AddressDiscovery
-from p2pquic.quic.identity import Identity
+from p2pquic.quic.config import ConnectionConfig
 from p2pquic.quic.paths import Path
-from p2pquic.quic.pinned_tls import AcceptsKey, PinnedContext
+from p2pquic.quic.pinned_tls import PinnedContext
 from p2pquic.quic.recovery import MultipathRecovery, PathRecovery
 
 require_aioquic()
@@ -44,20 +42,6 @@ IDLE_TIMEOUT = 90.0  # seconds: half as long again as the time after which a cal
 TIMER_SLACK = 1e-6  # seconds a timer fires late: sums of floats round, and a loss timer would loop
 DATAGRAM_LIFETIME = 0.4  # seconds a datagram may wait for a window; older audio is stale
 MAX_DATAGRAM_FRAME_SIZE = 65535  # bytes; RFC 9221 suggests "any that fits a packet"
-
-
-@dataclass(frozen=True)
-class ConnectionConfig:
-    """What one end is and wants.
-
-    `accepts` judges the other end's key (SHA-256 of its SPKI). `discovery` says what this end does
-    of QUIC Address Discovery; None for nothing.
-    """
-
-    identity: Identity
-    accepts: AcceptsKey
-    alpn: str
-    discovery: AddressDiscovery | None = None
 
 
 class ManyPathsConnection(QuicConnection):

@@ -13,7 +13,8 @@ from p2pquic.core.actions import SendDatagram
 from p2pquic.core.addresses import LocalSocket, SocketAddress
 from p2pquic.core.path import DirectPath
 from p2pquic.quic import events
-from p2pquic.quic.connection import TIMER_SLACK, ConnectionConfig, MultipathConnection
+from p2pquic.quic.config import ConnectionConfig
+from p2pquic.quic.connection import TIMER_SLACK, MultipathConnection
 from p2pquic.quic.frames import AddressDiscovery
 from p2pquic.quic.identity import Identity
 from p2pquic.wire.signaling import Register, ToPeer, ToPeerDecoder, ToServer, encode

@@ -26,7 +26,8 @@ from p2pquic.core.trace import Dropped, Record
 from p2pquic.core.trace import MemberJoined as JoinedRecord
 from p2pquic.core.trace import MemberLeft as LeftRecord
 from p2pquic.quic import events
-from p2pquic.quic.connection import TIMER_SLACK, ConnectionConfig, MultipathConnection
+from p2pquic.quic.config import ConnectionConfig
+from p2pquic.quic.connection import TIMER_SLACK, MultipathConnection
 from p2pquic.quic.frames import AddressDiscovery
 from p2pquic.quic.identity import Identity, peer_id
 from p2pquic.quic.packets import destination_connection_id, is_quic, opens_connection

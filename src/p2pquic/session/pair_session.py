@@ -13,29 +13,22 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from p2pquic.core.actions import Action, Log, SendDatagram
+from p2pquic.core.actions import Action, SendDatagram
 from p2pquic.core.addresses import LocalSocket, SocketAddress
 from p2pquic.core.frames import Frame
 from p2pquic.core.path import DirectPath, PathAddress, RelayPath
 from p2pquic.core.playout import FRAME_CADENCE
 from p2pquic.core.selector import Candidate, choose
-from p2pquic.core.trace import (
-    Closed,
-    Connected,
-    Copy,
-    PathAbandoned,
-    PathSelected,
-    PathStatistics,
-    PathValidated,
-    Record,
-)
+from p2pquic.core.trace import Copy
 from p2pquic.quic import events
-from p2pquic.quic.connection import TIMER_SLACK, ConnectionConfig, MultipathConnection
+from p2pquic.quic.config import ConnectionConfig
+from p2pquic.quic.connection import TIMER_SLACK, MultipathConnection
 from p2pquic.quic.identity import Identity, peer_id
 from p2pquic.quic.packets import destination_connection_id, opens_connection
 from p2pquic.session.direct_paths import DirectPaths
 from p2pquic.session.pair_config import PairConfig
 from p2pquic.session.pair_media import PairMedia
+from p2pquic.session.pair_trace import PairTrace
 from p2pquic.session.relay_legs import RelayLegs
 from p2pquic.wire.punch import PunchRequest, PunchResponse
 from p2pquic.wire.signaling import RelayOpened
@@ -66,12 +59,11 @@ class PairSession:
         self._legs: RelayLegs | None = None
         self._relay_local: LocalSocket | None = None
         self._sockets: tuple[LocalSocket, ...] = ()
+        self._trace = PairTrace(self.remote, self._actions)
         self._media = PairMedia(self.remote, plays=config.receives, actions=self._actions)
         self._changed_at = now
         self._began_at = now
         self._statistics_at: float | None = None
-        self._acknowledged = 0
-        self._lost = 0
 
     def drain(self) -> list[Action]:
         """What was ordered since the last call."""
@@ -112,7 +104,7 @@ class PairSession:
         moved = any(socket not in self._sockets for socket in sockets)
         relay_moved = relay_local != self._relay_local
         self._sockets = tuple(sockets)
-        self._relay_local = relay_local
+        self._relay_local = self._trace.relay_local = relay_local
         if self._legs is not None and relay_local is not None:
             self._legs.select([relay_local])
         if self.config.relay != "only":
@@ -198,7 +190,7 @@ class PairSession:
             and not self._connection.is_validated(path)
             and self._direct.open(self._connection, path, rtt, now)
         ):
-            self._log_validated(path, rtt)
+            self._trace.validated(path, rtt)
             self._choose(now)
 
     def on_frame(self, seq: int, rtp: bytes, now: float) -> None:
@@ -230,9 +222,12 @@ class PairSession:
         if timer is not None and now >= timer:
             connection.handle_timer(now)
         for path in self._direct.tick(connection, now):
-            self._log(PathAbandoned(self._name(path), self.remote, "it never answered"))
+            self._trace.abandoned(path, "it never answered")
         if self._statistics_at is not None and now >= self._statistics_at:
-            self._log_statistics(connection, now)
+            self._statistics_at = now + STATISTICS_INTERVAL
+            if connection.selected is not None:
+                rtt = connection.rtt(connection.selected)
+                self._trace.statistics(connection.selected, rtt)
             self._choose(now)
         self._react(now)
 
@@ -277,12 +272,12 @@ class PairSession:
                 case events.HandshakeConfirmed():
                     self._on_confirmed(self._connection, now)
                 case events.DatagramArrived(path, data):
-                    self._media.on_datagram(data, self._name(path), now)
+                    self._media.on_datagram(data, self._trace.name(path), now)
                 case events.DatagramAcknowledged(_, seq):
-                    self._acknowledged += 1
+                    self._trace.count(lost=False)
                     self._media.acknowledge(seq)
                 case events.DatagramLost():
-                    self._lost += 1
+                    self._trace.count(lost=True)
                 case events.StreamData(data=data, ended=ended):
                     self._media.on_description(data, ended=ended, now=now)
                 case events.Terminated(error_code, reason):
@@ -296,17 +291,17 @@ class PairSession:
             case events.PathOpened(DirectPath() as path):
                 self._direct.watch(path, now)
             case events.PathValidated(path, rtt):
-                self._log_validated(path, rtt)
+                self._trace.validated(path, rtt)
                 if isinstance(path, DirectPath):
                     self._direct.last_remote = path.remote
                 self._choose(now)
             case events.PathMoved(DirectPath() as old, DirectPath() as new):
-                self._log(PathAbandoned(self._name(old), self.remote, f"it goes on as {new}"))
+                self._trace.abandoned(old, f"it goes on as {new}")
                 self._direct.renamed(old, new, now)
             case events.PathRetired(path):
                 if isinstance(path, DirectPath):
                     self._direct.forget(path)
-                self._log(PathAbandoned(self._name(path), self.remote, "the other end gave it up"))
+                self._trace.abandoned(path, "the other end gave it up")
             case events.PathFollowed(path, before):
                 self._on_followed(path, before, now)
 
@@ -317,22 +312,15 @@ class PairSession:
         self._direct.key = connection.export(PUNCH_LABEL, PUNCH_KEY_SIZE)
         path = connection.selected
         assert path is not None
-        self._log(
-            Connected(
-                self.remote,
-                path.kind,
-                connection.quic_role,
-                connection.original_destination_connection_id.hex(),
-            )
-        )
-        self._log_selected(path, "the first path")
+        self._trace.connected(connection, path)
+        self._trace.selected(path, "the first path")
         if self.config.relay != "only":
             self._direct.set_sockets(self._sockets, now)
             self._actions += self._direct.punch(now)
 
     def _end(self, reason: str) -> None:
         self._media.finish()
-        self._log(Closed(reason, self.remote))
+        self._trace.closed(reason)
         self.is_over = True
         self.is_connected = False
 
@@ -365,13 +353,13 @@ class PairSession:
         assert self._connection is not None
         before = self._connection.selected
         if self._connection.select(path):
-            self._log_selected(path, reason)
+            self._trace.selected(path, reason)
             self._after_change(before, path, back=now, now=now)
 
     def _on_followed(self, path: PathAddress, before: PathAddress, now: float) -> None:
         """The other end chose. If our half of its choice is gone, answer with one of ours."""
         assert self._connection is not None
-        self._log_selected(path, "the other end chose it")
+        self._trace.selected(path, "the other end chose it")
         news = max(SLOW_NEWS, self._connection.rtt(path) or 0.0)
         self._after_change(before, path, back=now - news, now=now)
         if not self._has_way_out(path):
@@ -422,7 +410,7 @@ class PairSession:
             ):
                 self._connection.close_path(path, now)
                 self._direct.forget(path)
-                self._log(PathAbandoned(self._name(path), self.remote, "its address is gone"))
+                self._trace.abandoned(path, "its address is gone")
 
     def _try_blindly(self, now: float) -> None:
         """From a new address, straight to where the other end was last reached, before any punch.
@@ -444,7 +432,7 @@ class PairSession:
 
     def _send(self, frame: Frame, path: PathAddress, now: float, copy: Copy | None = None) -> None:
         assert self._connection is not None
-        self._media.send(self._connection, frame, path, self._name(path), now, copy)
+        self._media.send(self._connection, frame, path, self._trace.name(path), now, copy)
 
     def _duplicate(self, frame: Frame, now: float) -> None:
         """Send a copy on every path that is being tried: whichever works first, audio is there."""
@@ -456,35 +444,3 @@ class PairSession:
     def _duplicate_newest(self, now: float) -> None:
         for frame in self._media.unacknowledged(now)[:1]:
             self._duplicate(frame, now)
-
-    # ---- the trace ---------------------------------------------------------------------------
-
-    def _log(self, record: Record) -> None:
-        self._actions.append(Log(record))
-
-    def _name(self, path: PathAddress) -> str:
-        """A path as people know it: by the interface it leaves from."""
-        if isinstance(path, DirectPath):
-            return str(path)
-        return f"relay/{self._relay_local.interface if self._relay_local else 'nowhere'}"
-
-    def _log_selected(self, path: PathAddress, reason: str) -> None:
-        if isinstance(path, DirectPath):
-            local, remote = str(path.local), str(path.remote)
-        else:
-            local, remote = str(self._relay_local or ""), str(path.server)
-        self._log(PathSelected(self._name(path), path.kind, local, remote, reason, self.remote))
-
-    def _log_validated(self, path: PathAddress, rtt: float) -> None:
-        self._log(PathValidated(self._name(path), path.kind, self.remote, round(rtt * 1000, 3)))
-
-    def _log_statistics(self, connection: MultipathConnection, now: float) -> None:
-        self._statistics_at = now + STATISTICS_INTERVAL
-        path = connection.selected
-        assert path is not None
-        rtt = connection.rtt(path) or 0.0
-        loss = self._lost / max(1, self._lost + self._acknowledged)
-        self._acknowledged = self._lost = 0
-        self._log(
-            PathStatistics(self.remote, self._name(path), round(rtt * 1000, 3), round(loss, 4))
-        )

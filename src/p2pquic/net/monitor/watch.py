@@ -16,8 +16,9 @@ def watch_addresses(destination: str | None) -> int:
 
 
 async def _watch(destination: str | None) -> int:
-    stopped = asyncio.Event()
-    process.on_stop_signal(lambda _: stopped.set())
+    stopped: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+    process.on_stop_signal(stopped.set_result)
+    process.on_callback_error(stopped.set_exception)
     before: tuple[LocalAddress, ...] = ()
 
     def show(usable: tuple[LocalAddress, ...]) -> None:
@@ -28,7 +29,7 @@ async def _watch(destination: str | None) -> int:
     monitor = create_monitor(destination, show)
     try:
         monitor.start()
-        await stopped.wait()
+        await stopped
     finally:
         monitor.close()
     return 0

@@ -1,0 +1,75 @@
+"""What one call writes into the trace about its paths, in words people know them by."""
+
+from __future__ import annotations
+
+from p2pquic.core.actions import Action, Log
+from p2pquic.core.addresses import LocalSocket
+from p2pquic.core.path import DirectPath, PathAddress
+from p2pquic.core.trace import (
+    Closed,
+    Connected,
+    PathAbandoned,
+    PathSelected,
+    PathStatistics,
+    PathValidated,
+    Record,
+)
+from p2pquic.quic.connection import MultipathConnection
+
+
+class PairTrace:
+    """The records of one call; they go into `actions`, which it shares."""
+
+    def __init__(self, remote: str, actions: list[Action]) -> None:
+        self.relay_local: LocalSocket | None = None  # the leg the relay hears us on
+        self._remote = remote
+        self._actions = actions
+        self._acknowledged = 0
+        self._lost = 0
+
+    def name(self, path: PathAddress) -> str:
+        """A path by the interface it leaves from, and where it leads if that is not the relay."""
+        if isinstance(path, DirectPath):
+            return str(path)
+        return f"relay/{self.relay_local.interface if self.relay_local else 'nowhere'}"
+
+    def connected(self, connection: MultipathConnection, path: PathAddress) -> None:
+        """Both ends are authenticated."""
+        connection_id = connection.original_destination_connection_id.hex()
+        self._log(Connected(self._remote, path.kind, connection.quic_role, connection_id))
+
+    def selected(self, path: PathAddress, reason: str) -> None:
+        """The next packet takes this path."""
+        if isinstance(path, DirectPath):
+            local, remote = str(path.local), str(path.remote)
+        else:
+            local, remote = str(self.relay_local or ""), str(path.server)
+        record = PathSelected(self.name(path), path.kind, local, remote, reason, self._remote)
+        self._log(record)
+
+    def validated(self, path: PathAddress, rtt: float) -> None:
+        """A path answered after `rtt` seconds."""
+        self._log(PathValidated(self.name(path), path.kind, self._remote, round(rtt * 1000, 3)))
+
+    def abandoned(self, path: PathAddress, reason: str) -> None:
+        """A path is given up."""
+        self._log(PathAbandoned(self.name(path), self._remote, reason))
+
+    def count(self, *, lost: bool) -> None:
+        """A copy of a frame arrived at the other end, or got lost."""
+        self._lost += lost
+        self._acknowledged += not lost
+
+    def statistics(self, path: PathAddress, rtt: float | None) -> None:
+        """What the active path measured since the last time."""
+        loss = self._lost / max(1, self._lost + self._acknowledged)
+        self._acknowledged = self._lost = 0
+        milliseconds = round((rtt or 0.0) * 1000, 3)
+        self._log(PathStatistics(self._remote, self.name(path), milliseconds, round(loss, 4)))
+
+    def closed(self, reason: str) -> None:
+        """The call is over."""
+        self._log(Closed(reason, self._remote))
+
+    def _log(self, record: Record) -> None:
+        self._actions.append(Log(record))
