@@ -72,6 +72,18 @@ def test_an_answered_pair_is_left_in_peace_until_it_is_reopened() -> None:
     assert punching.due(9.0) == [Pair(WLAN, THEIRS)]
 
 
+def test_a_pair_that_worked_is_forgotten_with_the_address_it_led_to() -> None:
+    punching = Punching()
+    punching.set_locals([WLAN], now=0.0)
+    for port in range(1, 10 * MOST_PAIRS):
+        theirs = SocketAddress("198.51.100.2", port)
+        punching.set_remotes([theirs], now=float(port))
+        assert punching.due(float(port)) == [Pair(WLAN, theirs)]
+        punching.answered(Pair(WLAN, theirs))
+        punching.set_remotes([], now=float(port))
+        punching.reopen(Pair(WLAN, theirs), now=float(port))
+
+
 def test_a_probe_from_them_is_answered_by_one_from_us_at_once() -> None:
     punching = Punching()
     punching.set_locals([WLAN], now=0.0)

@@ -115,6 +115,12 @@ def test_who_left_is_not_on_the_screen(farewell: Record) -> None:
     assert view_of(DIRECT, farewell).remotes == {}
 
 
+def test_a_frame_changes_nothing_on_the_screen() -> None:
+    view = view_of(DIRECT)
+    assert not view.update(Entry(1.0, FrameReceived(1, "p2", BOB)))
+    assert view.update(Entry(2.0, PathStatistics(BOB, "p2", 41.7, 0.0)))
+
+
 def test_only_recent_events_are_kept() -> None:
     view = view_of(*[Failed(f"event {number}") for number in range(RECENT_EVENTS + 3)])
     assert view.recent[0][1] == "event 3"

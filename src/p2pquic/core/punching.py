@@ -121,9 +121,11 @@ class Punching:
         return pair in self._pairs
 
     def reopen(self, pair: Pair, now: float) -> None:
-        """The pair worked once and does so no more: begin again."""
-        if pair in self._pairs:
+        """The pair worked once and does so no more: begin again, if both its ends still exist."""
+        if pair.local in self._locals and pair.remote in self._remotes:
             self._pairs[pair] = _Probing(now)
+        else:
+            self._pairs.pop(pair, None)
 
     def _fill(self, now: float) -> None:
         for remote in self._remotes:

@@ -6,14 +6,16 @@
 
 A window of the recording slides over the source; where their normalized cross-correlation peaks,
 the two are the same sound. Once found, the next window is sought where the last one says; only
-when that fails is all of the source searched again. Edges of a gap are then settled in steps of
-one audio frame, with both shifts known. It needs music in which no place resembles another:
-static/output.mp3 is made for it.
+when that fails is all of the source searched again. What was followed so is then checked frame by
+frame, which settles the edges of gaps and finds the short ones. It needs music in which no place
+resembles another: static/output.mp3 is made for it.
 """
 
 from __future__ import annotations
 
+import itertools
 import subprocess
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from p2pquic.core.errors import MissingRequirementError
@@ -35,7 +37,7 @@ WINDOW = 0.200  # seconds compared at once: enough melody to be unique
 HOP = 0.020  # seconds between two windows, and the step in which edges are settled: one frame
 DRIFT = 0.010  # seconds the shift may wander between two windows and still be the same stretch
 SAME = 0.85  # correlation from which a window is the source: Opus leaves 0.98, elsewhere is 0.8
-SAME_FRAME = 0.90  # the same for one frame: Opus leaves 0.97, what it conceals soon falls below
+SAME_FRAME = 0.80  # the same for one frame: Opus leaves 0.95, what it conceals is below 0.5
 LEAST_WINDOWS = 3  # in a row make a stretch: concealment may resemble an earlier place for two
 SILENCE = 1e-3  # of full scale (RMS): below it there is nothing to compare
 PRE_EMPHASIS = 0.95  # weight of the sample before: raises what is unique above the bass
@@ -90,8 +92,10 @@ class Alignment:
     @property
     def gaps(self) -> tuple[Gap, ...]:
         """What lies between the stretches; also a jump that takes no time."""
-        pairs = zip(self.stretches, self.stretches[1:], strict=False)
-        return tuple(Gap(one.end, two.start, two.shift - one.shift) for one, two in pairs)
+        return tuple(
+            Gap(before.end, after.start, after.shift - before.shift)
+            for before, after in itertools.pairwise(self.stretches)
+        )
 
 
 def read_samples(path: str) -> Samples:
@@ -119,14 +123,11 @@ def align(recording: Samples, source: Samples) -> Alignment:
     """
     sound = _emphasize(recording)
     reference = _Reference(_emphasize(source))
-    stretches: list[Stretch] = []
-    for tracked in _track(sound, reference):
-        found = _settle_edges(tracked, sound, reference)
-        last = stretches[-1] if stretches else None
-        if last and found.start <= last.end and abs(found.shift - last.shift) < DRIFT:
-            stretches[-1] = Stretch(last.start, found.end, last.shift)  # one blurred frame between
-        else:
-            stretches.append(found)
+    stretches = [
+        stretch
+        for followed in _follow(sound, reference)
+        for stretch in _heard_within(followed, sound, reference)
+    ]
     return Alignment(tuple(stretches))
 
 
@@ -179,9 +180,9 @@ class _Reference:
 
     def _norms(self, begin: int, end: int, window: Samples) -> Samples:
         size = len(window)
-        energy = self._energy[begin + size : end + size] - self._energy[begin:end]
-        floor = size * SILENCE**2 / 100  # keeps silence from resembling anything
-        return np.asarray(np.sqrt(np.maximum(energy, floor) * np.sum(window**2)))
+        there = self._energy[begin + size : end + size] - self._energy[begin:end]
+        floor = size * SILENCE**2 / 100  # far below what counts; keeps silence from dividing by 0
+        return np.asarray(np.sqrt(np.maximum(there, floor) * max(np.sum(window**2), floor)))
 
 
 def _emphasize(samples: Samples) -> Samples:
@@ -192,8 +193,8 @@ def _is_silent(window: Samples) -> bool:
     return bool(np.sqrt(np.mean(window**2)) < SILENCE)
 
 
-def _track(sound: Samples, reference: _Reference) -> list[Stretch]:
-    """Follow the source through the recording; the edges are still as coarse as a window."""
+def _follow(sound: Samples, reference: _Reference) -> list[Stretch]:
+    """Follow the source through the recording; the stretches have edges as coarse as a window."""
     size, hop = int(WINDOW * RATE), int(HOP * RATE)
     runs: list[list[tuple[int, int]]] = []  # of (start in the recording, place in the source)
     shift: int | None = None  # samples, while the source is being followed
@@ -203,11 +204,23 @@ def _track(sound: Samples, reference: _Reference) -> list[Stretch]:
         if place is None:
             shift = None
             continue
-        if shift is None or abs(place - start - shift) > DRIFT * RATE:
+        if not runs or not _continues(runs[-1], start, place):
             runs.append([])
         runs[-1].append((start, place))
         shift = place - start
-    return [_stretch_of(run, size) for run in runs if len(run) >= LEAST_WINDOWS]
+    return [_stretch_of(run) for run in runs if len(run) >= LEAST_WINDOWS]
+
+
+def _continues(run: list[tuple[int, int]], start: int, place: int) -> bool:
+    """Whether a window overlaps the last of a run, here and in the source alike."""
+    last_start, last_place = run[-1]
+    moved = (place - start) - (last_place - last_start)
+    return start - last_start <= WINDOW * RATE and abs(moved) <= DRIFT * RATE
+
+
+def _stretch_of(run: list[tuple[int, int]]) -> Stretch:
+    shift = float(np.median([place - start for start, place in run]))
+    return Stretch(run[0][0] / RATE, run[-1][0] / RATE + WINDOW, shift / RATE)
 
 
 def _find(window: Samples, start: int, shift: int | None, reference: _Reference) -> int | None:
@@ -221,32 +234,16 @@ def _find(window: Samples, start: int, shift: int | None, reference: _Reference)
     return place if everywhere[place] >= SAME else None
 
 
-def _stretch_of(run: list[tuple[int, int]], size: int) -> Stretch:
-    shift = float(np.median([place - start for start, place in run]))
-    return Stretch(run[0][0] / RATE, (run[-1][0] + size) / RATE, shift / RATE)
-
-
-def _settle_edges(stretch: Stretch, sound: Samples, reference: _Reference) -> Stretch:
-    """Move both edges, frame by frame, to where the source begins and ends to be heard.
-
-    The middle of the first and of the last window is certain; the edges are sought from there.
-    """
-    frame, reach = int(HOP * RATE), int(WINDOW * RATE)
-    shift = round(stretch.shift * RATE)
-
-    def is_heard(start: int) -> bool:
-        window = sound[max(0, start) : start + frame]
-        place = max(0, start) + shift
-        if len(window) < frame or place < 0:
-            return False
-        return reference.best_near(window, place, reach=1)[0] >= SAME_FRAME
-
-    start = round(stretch.start * RATE) + reach // 2
-    earliest = start - reach
-    while start - frame >= earliest and is_heard(start - frame):
-        start -= frame
-    end = round(stretch.end * RATE) - reach // 2
-    latest = end + reach
-    while end + frame <= latest and is_heard(end):
-        end += frame
-    return Stretch(start / RATE, end / RATE, stretch.shift)
+def _heard_within(followed: Stretch, sound: Samples, reference: _Reference) -> Iterator[Stretch]:
+    """The parts of a stretch in which every single frame is the source."""
+    frame, shift = int(HOP * RATE), round(followed.shift * RATE)
+    first, end = round(followed.start * RATE), round(followed.end * RATE)
+    starts = range(first, min(end, len(sound)) - frame + 1, frame)
+    heard = (
+        (start, reference.best_near(sound[start : start + frame], start + shift, reach=1)[0])
+        for start in starts
+    )
+    for is_source, run in itertools.groupby(heard, key=lambda each: each[1] >= SAME_FRAME):
+        if is_source:
+            places = [start for start, _ in run]
+            yield Stretch(places[0] / RATE, (places[-1] + frame) / RATE, followed.shift)

@@ -41,9 +41,14 @@ from p2pquic.session.peer_session import PeerConfig, PeerSession
 SERVER_PORT = 12345
 FIRST_PORT = 40000  # of the peers' sockets; each new one gets the next
 ORIGIN = 1000.0  # seconds on the clock at the start: no monotonic clock starts at 0
+MOST_STEPS_AT_ONCE = 10_000  # that an honest session may need without time passing
 SETTLE_LIMIT = 20.0  # virtual seconds in which a call must have settled
 FRAME_BYTES = 160  # of Opus at 64 kbit/s in 20 ms
 FRAME_PAYLOAD = bytes(FRAME_BYTES)  # nobody listens here
+
+
+class StandstillError(AssertionError):
+    """A session asks again and again to be called at once, and nothing comes of it."""
 
 
 class NeverSettledError(AssertionError):
@@ -144,7 +149,11 @@ class Simulation:
 
     def run_until(self, end: float) -> None:
         """Let virtual time pass."""
+        steps_without_progress = 0
         while (step := self._next_time()) is not None and step <= end:
+            steps_without_progress = steps_without_progress + 1 if step <= self.now else 0
+            if steps_without_progress > MOST_STEPS_AT_ONCE:
+                raise StandstillError(f"{self.scenario.name}, seed {self.seed}, at {self.now}")
             self.now = max(self.now, step)
             for arrival in self.internet.deliver(self.now):
                 host = self.hosts[arrival.host]

@@ -16,7 +16,7 @@ import re
 import subprocess
 import tempfile
 from asyncio.subprocess import Process
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import IO
 
 from p2pquic.core.errors import MissingRequirementError, P2PQuicError
@@ -37,9 +37,9 @@ Blame = Callable[[str], P2PQuicError]
 """Makes GStreamer's complaint a sentence about what the person asked for."""
 
 
-def launch_command(pipeline: str) -> list[str]:
+def launch_command(pipeline: str, *, quiet: bool = True) -> list[str]:
     """The command for `pipeline`; no word of ours holds a space or a file name to be quoted."""
-    return [LAUNCH, "--quiet", *pipeline.split()]
+    return [LAUNCH, *(["--quiet"] if quiet else []), *pipeline.split()]
 
 
 def elements_of(pipeline: str) -> Iterator[str]:
@@ -81,7 +81,7 @@ class Child:
 
     @property
     def stdout(self) -> asyncio.StreamReader:
-        """The child's output; only if it was launched with a pipe there."""
+        """The child's output."""
         assert self._process.stdout is not None
         return self._process.stdout
 
@@ -89,6 +89,20 @@ class Child:
     def has_ended(self) -> bool:
         """Whether the process is over; its output may still wait in the pipe."""
         return self._process.returncode is not None
+
+    async def wait_until_playing(self) -> None:
+        """Wait until the clock of the pipeline runs; only if it was launched not `quiet`.
+
+        What a pipeline reads before, it stamps with the time since the machine was started
+        and would play that much later.
+
+        Raises:
+            P2PQuicError: it failed before.
+        """
+        async for line in self.stdout:
+            if line.startswith(b"New clock"):
+                return
+        await self.wait_until_done()
 
     async def wait_until_done(self) -> None:
         """Wait for the end of the pipeline.
@@ -104,8 +118,7 @@ class Child:
         """End it at once and leave nothing; harmless when it is over."""
         if not self.has_ended:
             self._process.kill()
-        if self._process.stdout is not None:
-            await self._process.stdout.read()  # asyncio sees no end of a process whose pipe is full
+        await self.stdout.read()  # asyncio sees no end of a process whose pipe is full
         await self._process.wait()
         if self._process.stdin is not None:
             self._process.stdin.close()
@@ -117,9 +130,13 @@ async def launch(
     *,
     blame: Blame,
     stdin: IO[bytes] | int = subprocess.DEVNULL,
-    stdout: IO[bytes] | int = subprocess.DEVNULL,
+    files: Sequence[IO[bytes]] = (),
+    quiet: bool = True,
 ) -> Child:
-    """Start `pipeline`; each of `stdin` and `stdout` is an open file or `subprocess.PIPE`.
+    """Start `pipeline`; `stdin` is an open file or `subprocess.PIPE`, stdout is a pipe to us.
+
+    `files` are those whose descriptors the pipeline names. If it is not `quiet`, gst-launch tells
+    its progress on stdout.
 
     Raises:
         MissingRequirementError: GStreamer is not installed.
@@ -127,12 +144,13 @@ async def launch(
     messages = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the child
     try:
         process = await asyncio.create_subprocess_exec(
-            *launch_command(pipeline),
+            *launch_command(pipeline, quiet=quiet),
             stdin=stdin,
-            stdout=stdout,
+            stdout=subprocess.PIPE,
             stderr=messages,
             env=environment(),
             start_new_session=True,
+            pass_fds=[file.fileno() for file in files],
         )
     except OSError as error:
         messages.close()

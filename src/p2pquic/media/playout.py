@@ -22,11 +22,12 @@ from p2pquic.wire.rtp import encode_stream_packet
 
 JITTER_BUFFER = 100  # ms a packet may be late: more delays the talk, less loses what is re-sent
 QUEUE_LENGTH = 25  # packets, half a second: audio that waited longer is not worth playing
+START_TIMEOUT = 10.0  # seconds; GStreamer's first start on a machine scans all its plugins
 FINISH_TIMEOUT = 5.0  # seconds; the jitter buffer needs 0.1, a starved machine a little more
 
 
-def playout_pipeline(sink: str) -> str:
-    """The pipeline that plays on `sink`; a WAV file is its standard output.
+def playout_pipeline(sink: str, file: int = 1) -> str:
+    """The pipeline that plays on `sink`; a WAV file is open for writing at descriptor `file`.
 
     A speaker follows the sender's clock (mode=slave), or its buffer would run dry or full in the
     course of hours. A file has no clock: there the sender's timestamps are the truth (mode=synced)
@@ -39,7 +40,7 @@ def playout_pipeline(sink: str) -> str:
         case "none":
             end = "fakesink"
         case _:
-            end = "audiorate skip-to-first=true tolerance=1000000 ! wavenc ! fdsink fd=1"
+            end = f"audiorate skip-to-first=true tolerance=1000000 ! wavenc ! fdsink fd={file}"
     return (
         "fdsrc fd=0 do-timestamp=true"
         " ! application/x-rtp-stream,media=audio,clock-rate=48000,encoding-name=OPUS,payload=96"
@@ -79,17 +80,27 @@ async def open_playout(sink: str, *, on_end: Callable[[], None] | None = None) -
 
     Raises:
         UsageError: the file cannot be written.
-        MissingRequirementError: GStreamer is missing.
+        MissingRequirementError: GStreamer, one of its plugins or a sound card is missing.
     """
-    with ExitStack() as files:
+    with ExitStack() as stack:
         is_file = sink not in ("speaker", "none")
-        stdout = files.enter_context(open_wav_file(sink)) if is_file else subprocess.DEVNULL
+        files = [stack.enter_context(open_wav_file(sink))] if is_file else []
         child = await launch(
-            playout_pipeline(sink),
+            playout_pipeline(sink, *(file.fileno() for file in files)),
             blame=lambda reason: playout_error(sink, reason),
             stdin=subprocess.PIPE,
-            stdout=stdout,
+            files=files,
+            quiet=False,
         )
+    try:
+        async with asyncio.timeout(START_TIMEOUT):
+            await child.wait_until_playing()
+    except TimeoutError:
+        await child.kill()
+        raise playout_error(sink, f"no start within {START_TIMEOUT:.0f} s") from None
+    except BaseException:
+        await child.kill()
+        raise
     return Playout(child, sink, on_end)
 
 
@@ -128,6 +139,7 @@ class Playout:
 
     async def _feed(self) -> None:
         stdin = self._child.stdin
+        stdin.transport.set_write_buffer_limits(high=0)  # what waits, waits in our queue
         try:
             while (packet := await self._queue.get()) is not None:
                 stdin.write(encode_stream_packet(packet))

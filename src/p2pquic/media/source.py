@@ -205,7 +205,6 @@ class _Round:
                 source_pipeline(media),
                 blame=lambda reason: source_error(media, reason),
                 stdin=stdin,
-                stdout=subprocess.PIPE,
             )
         started = cls(child)
         try:

@@ -64,8 +64,8 @@ class CallView:
     remotes: dict[str, RemoteView] = field(default_factory=dict)
     recent: deque[tuple[float, str]] = field(default_factory=lambda: deque(maxlen=RECENT_EVENTS))
 
-    def update(self, entry: Entry) -> None:
-        """Take one trace entry in."""
+    def update(self, entry: Entry) -> bool:
+        """Take one trace entry in; tells whether anything on the screen is different now."""
         text = sentence(entry.record)
         if text is not None:
             self.recent.append((entry.t, text))
@@ -80,9 +80,10 @@ class CallView:
             case MemberLeft(peer):
                 self.remotes.pop(peer, None)
             case record:
-                self._update_remote(record)
+                return self._update_remote(record) or text is not None
+        return True
 
-    def _update_remote(self, record: Record) -> None:
+    def _update_remote(self, record: Record) -> bool:
         match record:
             case Connected(remote, kind):
                 view = self._remote(remote)
@@ -99,6 +100,9 @@ class CallView:
                 self._remote(record.remote).gaps_ms.append(record.gap_ms)
             case Closed(remote=remote) if remote:
                 self.remotes.pop(remote, None)
+            case _:
+                return False
+        return True
 
     def _remote(self, peer: str) -> RemoteView:
         return self.remotes.setdefault(peer, RemoteView(peer))

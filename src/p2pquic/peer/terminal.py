@@ -1,7 +1,8 @@
 """Draws the call: a live screen on a terminal, one plain line per event anywhere else.
 
-The live screen is drawn by the one asyncio loop, twice a second and only when something changed:
-a drawing takes about a millisecond, and a thread would take it from the audio all the same.
+The live screen is drawn by the one asyncio loop, at most twice a second and only when something
+on it changed. A drawing takes some 5 ms, which a thread would take from the audio all the same:
+whoever counts milliseconds sends the output to a file.
 """
 
 from __future__ import annotations
@@ -66,8 +67,7 @@ class LiveScreen:
         self._redraw()
 
     def show(self, entry: Entry) -> None:
-        self._view.update(entry)
-        self._changed = True
+        self._changed |= self._view.update(entry)
 
     def close(self) -> None:
         if self._timer is not None:

@@ -159,9 +159,10 @@ class DirectPaths:
         self._attempts.pop(old, None)
         self.watch(new, now)
 
-    def forget(self, path: DirectPath) -> None:
+    def forget(self, path: DirectPath, now: float) -> None:
         """A path was closed."""
         self._attempts.pop(path, None)
+        self._punching.reopen(Pair(path.local, path.remote), now)
 
     def unproven(self, connection: MultipathConnection) -> list[DirectPath]:
         """Paths that were tried and have not answered yet."""
@@ -183,8 +184,7 @@ class DirectPaths:
                 del self._attempts[path]
             elif connection.is_validated(path):
                 attempt.due = now + KEEPALIVE_INTERVAL
-                if path != connection.selected:
-                    connection.challenge(path)
+                connection.challenge(path)
             elif now - attempt.opened >= ATTEMPT_LIMIT and path != connection.selected:
                 connection.close_path(path, now)
                 del self._attempts[path]

@@ -101,24 +101,29 @@ class PairSession:
         self, sockets: Sequence[LocalSocket], relay_local: LocalSocket | None, now: float
     ) -> None:
         """These are our sockets, and this is the one the server hears us on."""
-        moved = any(socket not in self._sockets for socket in sockets)
         relay_moved = relay_local != self._relay_local
+        if tuple(sockets) == self._sockets and not relay_moved:
+            return
         self._sockets = tuple(sockets)
         self._relay_local = self._trace.relay_local = relay_local
         if self._legs is not None and relay_local is not None:
             self._legs.select([relay_local])
         if self.config.relay != "only":
             self._direct.set_sockets(sockets, now)
+        self._begin(now)
         if self._connection is None or not self._connection.is_confirmed:
             return
+        in_use = self._connection.selected
+        cut_off = not self._has_way_out(in_use) or (relay_moved and in_use == self._relay)
         if relay_moved and relay_local is not None:
             self._move_relay(now)
         else:
             self._choose(now)
         self._close_dead_paths(now)
-        if moved:
+        if cut_off:
             self._changed_at = now
             self._try_blindly(now)
+        self._actions += self._direct.punch(now)
 
     def open_relay(self, message: RelayOpened, now: float) -> None:
         """The server opened a relay session for this call: begin."""
@@ -126,13 +131,7 @@ class PairSession:
             return
         self._legs = RelayLegs(message.session, message.key, message.ticket)
         self._relay = RelayPath(message.session, self.config.server)
-        if self._relay_local is None:
-            return
-        self._legs.select([self._relay_local])
-        if self.config.is_client:
-            self._connect(self._relay, now)
-        else:
-            self._send_to_server(self._relay_local, self._legs.announce(self._relay_local))
+        self._begin(now)
 
     def set_candidates(self, remotes: Sequence[SocketAddress], now: float) -> None:
         """The other end says, or the server saw, where it may be reached."""
@@ -216,13 +215,13 @@ class PairSession:
         if now >= self._give_up_at(connection):
             self._end(f"nothing heard for {self.config.give_up:.0f} s")
             return
+        for path in self._direct.tick(connection, now):
+            self._trace.abandoned(path, "it never answered")
         if not self._has_way_out(connection.selected):
             return
         timer = connection.get_timer()
         if timer is not None and now >= timer:
             connection.handle_timer(now)
-        for path in self._direct.tick(connection, now):
-            self._trace.abandoned(path, "it never answered")
         if self._statistics_at is not None and now >= self._statistics_at:
             self._statistics_at = now + STATISTICS_INTERVAL
             if connection.selected is not None:
@@ -253,6 +252,16 @@ class PairSession:
             self._end(reason)
 
     # ---- the connection ----------------------------------------------------------------------
+
+    def _begin(self, now: float) -> None:
+        """Through the relay: the client connects, the server shows where it is to be found."""
+        if self._connection is not None or self._legs is None or self._relay_local is None:
+            return
+        self._legs.select([self._relay_local])
+        if self.config.is_client and self._relay is not None:
+            self._connect(self._relay, now)
+        else:
+            self._send_to_server(self._relay_local, self._legs.announce(self._relay_local))
 
     def _connect(self, path: PathAddress, now: float) -> None:
         self._connection = self._new_connection(None)
@@ -297,10 +306,11 @@ class PairSession:
                 self._choose(now)
             case events.PathMoved(DirectPath() as old, DirectPath() as new):
                 self._trace.abandoned(old, f"it goes on as {new}")
+                self._direct.last_remote = new.remote
                 self._direct.renamed(old, new, now)
             case events.PathRetired(path):
                 if isinstance(path, DirectPath):
-                    self._direct.forget(path)
+                    self._direct.forget(path, now)
                 self._trace.abandoned(path, "the other end gave it up")
             case events.PathFollowed(path, before):
                 self._on_followed(path, before, now)
@@ -409,7 +419,7 @@ class PairSession:
                 and path != self._connection.selected
             ):
                 self._connection.close_path(path, now)
-                self._direct.forget(path)
+                self._direct.forget(path, now)
                 self._trace.abandoned(path, "its address is gone")
 
     def _try_blindly(self, now: float) -> None:
@@ -426,7 +436,6 @@ class PairSession:
             if socket.family == remote.family and path not in self._connection.paths:
                 self._direct.open(self._connection, path, None, now, urgent=True)
         self._duplicate_newest(now)
-        self._actions += self._direct.punch(now)
 
     # ---- media -------------------------------------------------------------------------------
 
