@@ -31,7 +31,7 @@ TABLE = [
     ("the address is gone, another direct path is proved", WLAN, [relay, rmnet], False, RMNET),
     ("the address is gone, the relay is unmeasured", WLAN, [relay_unmeasured], False, RELAY),
     ("an untried path does not beat a proved relay", RMNET, [relay, wlan_unproven], True, RELAY),
-    ("an untried path is better than none", RMNET, [wlan_unproven], True, WLAN),
+    ("an untried path is not taken even if it is the only one", RMNET, [wlan_unproven], True, None),
     ("a direct path works, seen by the leader", RELAY, [relay, wlan], True, WLAN),
     ("a direct path works, seen by the other", RELAY, [relay, wlan], False, WLAN),
     ("a slow direct path still spares the relay", RELAY, [relay, wlan_slow], True, WLAN),

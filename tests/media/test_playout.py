@@ -118,25 +118,55 @@ def test_a_place_that_cannot_be_written_is_named(tmp_path: Path) -> None:
         asyncio.run(open_and_close("song.mp3"))
 
 
-@pytest.mark.slow
+def test_a_playout_that_cannot_start_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
+    replace_pipeline(monkeypatch, "fdsrc fd=0 ! teleporter")
+    with pytest.raises(MissingRequirementError, match=r'play to none: no element "teleporter"'):
+        asyncio.run(open_and_close("none"))
+
+
 def test_a_playout_that_dies_says_so_at_once_and_why_when_closed(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    def no_such_pipeline(_: str) -> str:
-        return "fdsrc fd=0 ! teleporter"
-
-    monkeypatch.setattr(playout, "playout_pipeline", no_such_pipeline)
+    replace_pipeline(monkeypatch, "fdsrc fd=0 ! identity error-after=3 ! fakesink async=false")
 
     async def play() -> None:
         ended = asyncio.Event()
         sink = await open_playout("none", on_end=ended.set)
         while not ended.is_set():
-            sink.write(b"rtp")
+            sink.write(SILENCE)
             await asyncio.sleep(0)
         await sink.close()
 
-    with pytest.raises(MissingRequirementError, match=r'play to none: no element "teleporter"'):
+    with pytest.raises(MissingRequirementError, match=r"play to none: Failed after iterations"):
         asyncio.run(play())
+
+
+def replace_pipeline(monkeypatch: pytest.MonkeyPatch, pipeline: str) -> None:
+    monkeypatch.setattr(playout, "playout_pipeline", lambda _: pipeline)
+
+
+@pytest.mark.slow
+def test_packets_that_wait_for_the_start_do_not_stop_the_clock(tmp_path: Path) -> None:
+    """Read before the clock ran they were due hours later, and all of the call with them."""
+
+    async def play(path: Path) -> None:
+        sink = await open_playout(str(path))
+        for number in range(QUEUE_LENGTH):
+            sink.write(numbered_silence(number))
+        await sink.close()
+
+    async def play_together() -> None:
+        await asyncio.gather(*(play(path) for path in paths))
+
+    paths = [tmp_path / f"{number}.wav" for number in range(20)]
+    asyncio.run(play_together())
+    for path in paths:
+        assert complete_length(path) == pytest.approx(QUEUE_LENGTH * FRAME)
+
+
+def numbered_silence(number: int) -> bytes:
+    sequence, timestamp = number.to_bytes(2, "big"), (960 * number).to_bytes(4, "big")
+    return SILENCE[:2] + sequence + timestamp + SILENCE[8:]
 
 
 @pytest.mark.slow

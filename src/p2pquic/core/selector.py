@@ -1,10 +1,10 @@
 """Which path the next packet takes: one pure rule, asked after every change.
 
-    current path gone ------------> the best that is proved; failing that, any way out
+    current path gone ------------> the best that is proved
     on the relay, direct works ---> the best direct path, whichever end sees it first
     a direct path is faster ------> that one, if it wins by SWITCH_GAIN and this end leads
 
-"Best" is direct before relay, then the shortest round trip. Only the leading end (the QUIC client,
+A path that has proved nothing is never selected: what is tried out gets duplicates. "Best" is direct before relay, then the shortest round trip. Only the leading end (the QUIC client,
 like ICE's controlling agent, RFC 8445 section 6.1.1) moves for the sake of speed: two ends that
 measure a little differently would pull against each other.
 """
@@ -46,13 +46,11 @@ def choose(
     """The path to change to; None to stay, or if there is no way out at all."""
     by_path = {candidate.path: candidate for candidate in candidates}
     best = min(candidates, key=_rank, default=None)
-    if best is None:
+    if best is None or best.path == current or not best.proven:
         return None
     if current not in by_path:
         return Choice(best.path, "the address of the path before is gone")
     here = by_path[current]
-    if best.path == current or not best.proven:
-        return None
     if not here.proven:
         return Choice(best.path, "this path answers")
     if here.path.kind == "relay" and best.path.kind == "direct":

@@ -19,7 +19,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from p2pquic.core.errors import MissingRequirementError
-from p2pquic.media.gstreamer import launch_command
+from p2pquic.media.gstreamer import complaint_in, launch_command
 from p2pquic.media.source import open_media_file, source_error
 
 try:
@@ -111,7 +111,7 @@ def read_samples(path: str) -> Samples:
     with open_media_file(path) as file:
         decoder = subprocess.run(launch_command(pipeline), stdin=file, capture_output=True)
     if decoder.returncode != 0:
-        raise source_error(path, "GStreamer cannot decode it")
+        raise source_error(path, complaint_in(decoder.stderr.decode(errors="replace")))
     return np.frombuffer(decoder.stdout, "<i2").astype(float) / 32768
 
 

@@ -111,7 +111,7 @@ class Playout:
         self.dropped = 0  # packets, because the pipeline took them too slowly
         self._child = child
         self._sink = sink
-        self._queue: asyncio.Queue[bytes | None] = asyncio.Queue(QUEUE_LENGTH)
+        self._queue: asyncio.Queue[bytes | None] = asyncio.Queue()
         self._on_end = on_end
         self._closing = False
         self._task = asyncio.create_task(self._feed())
@@ -119,7 +119,10 @@ class Playout:
 
     def write(self, rtp: bytes) -> None:
         """Play one RTP packet. Never waits: a full queue drops its oldest."""
-        self._put(rtp)
+        if self._queue.qsize() == QUEUE_LENGTH:
+            self._queue.get_nowait()
+            self.dropped += 1
+        self._queue.put_nowait(rtp)
 
     async def close(self) -> None:
         """Play out what is there and complete the file.
@@ -128,7 +131,7 @@ class Playout:
             P2PQuicError: the playout had failed, or does not end.
         """
         self._closing = True
-        self._put(None)
+        self._queue.put_nowait(None)
         try:
             async with asyncio.timeout(FINISH_TIMEOUT):
                 await self._task
@@ -152,9 +155,3 @@ class Playout:
     def _on_done(self, _: asyncio.Task[None]) -> None:
         if self._on_end is not None and not self._closing:
             self._on_end()
-
-    def _put(self, item: bytes | None) -> None:
-        if self._queue.full():
-            self._queue.get_nowait()
-            self.dropped += 1
-        self._queue.put_nowait(item)

@@ -63,6 +63,7 @@ class PairSession:
         self._media = PairMedia(self.remote, plays=config.receives, actions=self._actions)
         self._changed_at = now
         self._began_at = now
+        self._back_at: float | None = None  # since when a path is possible again, none chosen yet
         self._statistics_at: float | None = None
 
     def drain(self) -> list[Action]:
@@ -115,14 +116,14 @@ class PairSession:
             return
         in_use = self._connection.selected
         cut_off = not self._has_way_out(in_use) or (relay_moved and in_use == self._relay)
+        if cut_off:
+            self._back_at = now
+            self._try_blindly(now)
         if relay_moved and relay_local is not None:
             self._move_relay(now)
         else:
             self._choose(now)
         self._close_dead_paths(now)
-        if cut_off:
-            self._changed_at = now
-            self._try_blindly(now)
         self._actions += self._direct.punch(now)
 
     def open_relay(self, message: RelayOpened, now: float) -> None:
@@ -364,7 +365,8 @@ class PairSession:
         before = self._connection.selected
         if self._connection.select(path):
             self._trace.selected(path, reason)
-            self._after_change(before, path, back=now, now=now)
+            back, self._back_at = self._back_at, None
+            self._after_change(before, path, back=now if back is None else back, now=now)
 
     def _on_followed(self, path: PathAddress, before: PathAddress, now: float) -> None:
         """The other end chose. If our half of its choice is gone, answer with one of ours."""
@@ -386,12 +388,14 @@ class PairSession:
         nothing_died = isinstance(path, DirectPath) and (
             before == path or isinstance(before, RelayPath)
         )
+        self._close_dead_paths(now)
         if nothing_died or not self._has_way_out(path):
             return
         for frame in self._media.unacknowledged(back):
             self._send(frame, path, now)
         self._changed_at = now
-        self._duplicate_newest(now)
+        for frame in self._media.unacknowledged(now)[:1]:
+            self._duplicate(frame, now)
 
     def _move_relay(self, now: float) -> None:
         """The server hears us elsewhere: measure that, padded to 1200 bytes, and say so.
@@ -435,7 +439,6 @@ class PairSession:
             path = DirectPath(socket, remote)
             if socket.family == remote.family and path not in self._connection.paths:
                 self._direct.open(self._connection, path, None, now, urgent=True)
-        self._duplicate_newest(now)
 
     # ---- media -------------------------------------------------------------------------------
 
@@ -448,8 +451,5 @@ class PairSession:
         assert self._connection is not None
         if self.config.resilience == "hedged":
             for path in self._direct.unproven(self._connection):
-                self._send(frame, path, now, "duplicate")
-
-    def _duplicate_newest(self, now: float) -> None:
-        for frame in self._media.unacknowledged(now)[:1]:
-            self._duplicate(frame, now)
+                if path != self._connection.selected:
+                    self._send(frame, path, now, "duplicate")
