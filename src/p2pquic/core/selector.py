@@ -4,10 +4,10 @@
     on the relay, direct works ---> the best direct path, whichever end sees it first
     a direct path is faster ------> that one, if it wins by SWITCH_GAIN and this end leads
 
-A path that has proved nothing is never selected: what is tried out gets duplicates. "Best" is direct
-before relay, then the shortest round trip. Only the leading end (the QUIC client, like ICE's
-controlling agent, RFC 8445 section 6.1.1) moves for the sake of speed: two ends that measure a
-little differently would pull against each other.
+A path that has proved nothing is never selected: what is tried out gets duplicates. Of the others,
+direct is better than the relay, and then the shorter round trip. Only the leading end (the QUIC
+client, like ICE's controlling agent, RFC 8445 section 6.1.1) moves for the sake of speed: two ends
+that measure a little differently would pull against each other.
 """
 
 from __future__ import annotations

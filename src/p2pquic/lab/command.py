@@ -29,6 +29,7 @@ from p2pquic.session.pair_config import Resilience
 
 World = Literal["auto", "kernel", "simulator"]
 SAMPLE = Path("static/output.mp3")
+TONE = "tone"  # sounds alike everywhere, so nothing can be aligned with it
 REPORT_WIDTH = 110  # columns of the table where there is no terminal to ask
 
 
@@ -80,6 +81,8 @@ def _run(options: argparse.Namespace, console: Console) -> int:
         else:
             outcome = _run_simulator(scenario, seed + number, directory, options.resilience)
         passages += _conclude(scenario, outcome, console)
+        if world == "kernel" and options.media != TONE:
+            _print_what_was_heard(outcome.directory, options.media, console)
     if passages:
         console.print(report.table(passages))
         (out / "passages.json").write_bytes(msgspec.json.format(msgspec.json.encode(passages)))
@@ -155,6 +158,19 @@ def _conclude(scenario: Scenario, outcome: Outcome, console: Console) -> list[Pa
     return passages
 
 
+def _print_what_was_heard(directory: Path, media: str, console: Console) -> None:
+    """Lay each recording beside its source: what is missing, and whether it goes on in place."""
+    from p2pquic.lab.alignment import align, read_samples
+
+    source = read_samples(media)
+    for recording in sorted(directory.glob("*.wav")):
+        alignment = align(read_samples(str(recording)), source)
+        recording.with_suffix(".alignment.json").write_bytes(
+            msgspec.json.format(msgspec.json.encode(alignment))
+        )
+        console.print(f"{recording.name}: {report.heard(alignment)}")
+
+
 def _start_of_call(traces: Traces) -> str:
     """How soon the two heard each other, where nothing changed."""
     registered = [
@@ -224,7 +240,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _default_media() -> str:
-    return str(SAMPLE) if SAMPLE.exists() else "tone"
+    return str(SAMPLE) if SAMPLE.exists() else TONE
 
 
 def _positive(text: str) -> int:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rich import box
 from rich.table import Table
@@ -16,6 +17,9 @@ from rich.table import Table
 from p2pquic.core.errors import MissingRequirementError
 from p2pquic.lab.floor import Direction
 from p2pquic.lab.measure import Frames, Passage, Spread
+
+if TYPE_CHECKING:
+    from p2pquic.lab.alignment import Alignment  # needs numpy, which a report does not
 
 PLOT_BEFORE = 0.3  # seconds of the picture before the move
 PLOT_AFTER = 0.6  # and after a path is there again
@@ -74,6 +78,20 @@ def path_timeline(passages: Iterable[Passage]) -> str:
         steps = ", ".join(f"{1000 * time:+.0f} ms {path}" for time, path in passage.timeline)
         lines.append(f"{passage.direction}: {steps}")
     return "\n".join(lines)
+
+
+def heard(alignment: Alignment) -> str:
+    """What an ear would have missed of a recording, beside its source."""
+    if not alignment.stretches:
+        return "nothing of the source is heard in it."
+    if not alignment.gaps:
+        return "the source is heard without a gap."
+    gaps = [
+        f"{_ms(gap.duration)} ms missing at {gap.start:.2f} s, then "
+        f"{abs(1000 * gap.position_error):.1f} ms off the source's position"
+        for gap in alignment.gaps
+    ]
+    return "; ".join(gaps) + "."
 
 
 def plot(passages: Sequence[Passage], frames: Mapping[Direction, Frames], file: Path) -> None:
