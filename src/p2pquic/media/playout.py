@@ -21,7 +21,8 @@ from p2pquic.media.gstreamer import Child, launch
 from p2pquic.wire.rtp import encode_stream_packet
 
 JITTER_BUFFER = 100  # ms a packet may be late: more delays the talk, less loses what is re-sent
-QUEUE_LENGTH = 25  # packets, half a second: audio that waited longer is not worth playing
+QUEUE_LENGTH = 100  # packets; a burst of re-sends after a move has 64 at most, newest first, so a
+# queue that overflowed would lose what is most worth playing
 START_TIMEOUT = 10.0  # seconds; GStreamer's first start on a machine scans all its plugins
 FINISH_TIMEOUT = 5.0  # seconds; the jitter buffer needs 0.1, a starved machine a little more
 
