@@ -86,6 +86,19 @@ def test_frames_older_than_the_resend_window_are_late_because_dropped_on_purpose
     assert interruption(log) == Interruption("b", gap_ms=1000.0, lost=19, late=31, resent=0)
 
 
+def test_what_a_relay_replays_oldest_first_does_not_make_older_frames_lost() -> None:
+    log, last = heard(0)
+    end = last + 0.600
+    for seq in range(20, 31):  # the relay's memory; frames 1 to 10 are older than 400 ms
+        log.on_frame(seq, end)
+    for seq in range(19, 11, -1):
+        log.on_frame(seq, end + 0.001)
+    for n in range(1, 6):
+        log.on_frame(30 + n, end + n * 0.020)
+    settled = interruption(log)
+    assert (settled.gap_ms, settled.lost, settled.resent) == (600.0, 0, 8)
+
+
 def test_a_resent_frame_that_misses_its_turn_by_more_than_the_buffer_is_late_too() -> None:
     log, last = heard(0)
     end = last + 0.300

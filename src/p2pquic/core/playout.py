@@ -13,7 +13,7 @@ It plays nothing: the jitter buffer lives in the media pipeline.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 
 from p2pquic.core.frames import RESEND_WINDOW, SequenceWindow
@@ -22,6 +22,7 @@ from p2pquic.core.trace import Interruption, Record
 FRAME_CADENCE = 0.020  # seconds between two audio frames (Opus's usual frame)
 NOTICEABLE_GAP = 0.060  # seconds; concealment hides two missing frames, not three
 PLAYOUT_BUFFER = 0.100  # seconds the player waits for a frame beyond its turn
+RETURN_BURST = 0.100  # seconds after a gap in which what waited for its end comes in a heap
 SETTLING_TIME = 1.0  # seconds after which no re-send of a gap can come any more
 FRAMES_REMEMBERED = 2048  # sequence numbers, 41 s: far beyond any re-send
 FRAMES_WORTH_RESENDING = round(RESEND_WINDOW / FRAME_CADENCE) - 1  # those surely due in the
@@ -40,38 +41,42 @@ class _Gap:
     """An interruption which ended a moment ago and whose missing frames may still come.
 
     The frames between `before` and `ending`, both exclusive, are its own and no other gap's.
+    `current` is the frame whose turn it was when the gap ended: that which ended it, unless
+    newer ones came right behind (a relay replays what it remembers oldest first).
     """
 
     began: float
     ended: float
     before: int
     ending: int
-    resent: int = 0
-    resent_in_window: int = 0
-    too_late_to_play: int = 0
+    current: int
+    came: dict[int, float] = field(default_factory=dict)
 
     def on_frame(self, seq: int, now: float) -> None:
-        """Count one of the missing frames, if `seq` is one."""
-        if not self.before < seq < self.ending:
-            return
-        age = self.ending - seq
-        self.resent += 1
-        self.resent_in_window += age <= FRAMES_WORTH_RESENDING
-        turn = self.ended - age * FRAME_CADENCE
-        self.too_late_to_play += now > turn + PLAYOUT_BUFFER
+        """Note a first arrival after the gap; it may be one of the missing frames."""
+        if self.before < seq < self.ending:
+            self.came[seq] = now
+        elif now - self.ended <= RETURN_BURST:
+            self.current = max(self.current, seq - int((now - self.ended) / FRAME_CADENCE))
 
     def settle(self, remote: str) -> Interruption:
         """The final account."""
         missing = max(0, self.ending - self.before - 1)
-        in_window = min(missing, FRAMES_WORTH_RESENDING)
-        dropped_on_purpose = missing - in_window - (self.resent - self.resent_in_window)
+        worth = self.current - FRAMES_WORTH_RESENDING  # the oldest frame that had to be re-sent
+        wanted = max(0, self.ending - max(worth, self.before + 1))
+        wanted_came = sum(seq >= worth for seq in self.came)
+        dropped_on_purpose = (missing - wanted) - (len(self.came) - wanted_came)
         return Interruption(
             remote=remote,
             gap_ms=round((self.ended - self.began) * 1000, 3),
-            lost=in_window - self.resent_in_window,
-            late=self.too_late_to_play + dropped_on_purpose,
-            resent=self.resent,
+            lost=wanted - wanted_came,
+            late=sum(map(self._missed_its_turn, self.came)) + dropped_on_purpose,
+            resent=len(self.came),
         )
+
+    def _missed_its_turn(self, seq: int) -> bool:
+        turn = self.ended - (self.current - seq) * FRAME_CADENCE
+        return self.came[seq] > turn + PLAYOUT_BUFFER
 
 
 class ArrivalLog:
@@ -99,7 +104,7 @@ class ArrivalLog:
         for gap in self._gaps:
             gap.on_frame(seq, now)
         if self._last_arrival is not None and now - self._last_arrival > NOTICEABLE_GAP:
-            self._gaps.append(_Gap(self._last_arrival, now, newest_before, seq))
+            self._gaps.append(_Gap(self._last_arrival, now, newest_before, seq, current=seq))
         self._last_arrival = now
         return Arrival.FIRST
 

@@ -16,6 +16,7 @@ up by whoever owns the connection. Which path is selected is not decided here ei
 
 from __future__ import annotations
 
+import logging
 import ssl
 from typing import Any, Literal, cast
 
@@ -36,6 +37,7 @@ from p2pquic.quic.pinned_tls import PinnedContext
 from p2pquic.quic.recovery import MultipathRecovery, PathRecovery
 
 require_aioquic()
+logging.getLogger("quic").addHandler(logging.NullHandler())  # what matters is traced, by us
 
 MAX_PATHS = 8  # as many as there are connection ids (active_connection_id_limit)
 IDLE_TIMEOUT = 90.0  # seconds: half as long again as the time after which a call is given up

@@ -22,7 +22,7 @@ from p2pquic.core.events import (
     SocketsChanged,
 )
 from p2pquic.core.path import DirectPath
-from p2pquic.core.trace import Dropped, Record
+from p2pquic.core.trace import Closed, Dropped, Record
 from p2pquic.core.trace import MemberJoined as JoinedRecord
 from p2pquic.core.trace import MemberLeft as LeftRecord
 from p2pquic.quic import events
@@ -133,7 +133,7 @@ class IntermediateSession:
             case HangUpRequested(reason):
                 for client in self._clients:
                     client.connection.close(reason_phrase="the server stops")
-                return [*self._flush(now), Finish(reason)]
+                return [*self._flush(now), Log(Closed(reason)), Finish(reason)]
             case SocketsChanged() | MediaPacketReady():
                 pass  # the server's one socket stays, and it has no media
         return self._flush(now)

@@ -29,7 +29,7 @@ from p2pquic.session.direct_paths import DirectPaths
 from p2pquic.session.pair_config import PairConfig
 from p2pquic.session.pair_media import PairMedia
 from p2pquic.session.pair_trace import PairTrace
-from p2pquic.session.relay_legs import RelayLegs
+from p2pquic.session.relay_route import RelayRoute
 from p2pquic.wire.punch import PunchRequest, PunchResponse
 from p2pquic.wire.signaling import RelayOpened
 
@@ -55,9 +55,7 @@ class PairSession:
         self._identity = identity
         self._connection: MultipathConnection | None = None
         self._direct = DirectPaths(config.me, self.remote, entropy)
-        self._relay: RelayPath | None = None
-        self._legs: RelayLegs | None = None
-        self._relay_local: LocalSocket | None = None
+        self._relay = RelayRoute(config.server)
         self._sockets: tuple[LocalSocket, ...] = ()
         self._trace = PairTrace(self.remote, self._actions)
         self._media = PairMedia(self.remote, plays=config.receives, actions=self._actions)
@@ -92,7 +90,7 @@ class PairSession:
     @property
     def relay_session(self) -> bytes | None:
         """The id that relay frames of this call carry."""
-        return None if self._legs is None else self._legs.session
+        return self._relay.session
 
     def expects(self, local: LocalSocket, remote: SocketAddress) -> bool:
         """Whether a connection may be opened to us from this address."""
@@ -102,20 +100,18 @@ class PairSession:
         self, sockets: Sequence[LocalSocket], relay_local: LocalSocket | None, now: float
     ) -> None:
         """These are our sockets, and this is the one the server hears us on."""
-        relay_moved = relay_local != self._relay_local
+        relay_moved = self._relay.move(relay_local)
         if tuple(sockets) == self._sockets and not relay_moved:
             return
         self._sockets = tuple(sockets)
-        self._relay_local = self._trace.relay_local = relay_local
-        if self._legs is not None and relay_local is not None:
-            self._legs.select([relay_local])
+        self._trace.relay_local = relay_local
         if self.config.relay != "only":
             self._direct.set_sockets(sockets, now)
         self._begin(now)
         if self._connection is None or not self._connection.is_confirmed:
             return
         in_use = self._connection.selected
-        cut_off = not self._has_way_out(in_use) or (relay_moved and in_use == self._relay)
+        cut_off = not self._has_way_out(in_use) or (relay_moved and in_use == self._relay.path)
         if cut_off:
             self._back_at = now
             self._try_blindly(now)
@@ -130,8 +126,7 @@ class PairSession:
         """The server opened a relay session for this call: begin."""
         if self.config.relay == "never" or self._connection is not None:
             return
-        self._legs = RelayLegs(message.session, message.key, message.ticket)
-        self._relay = RelayPath(message.session, self.config.server)
+        self._relay.open(message)
         self._begin(now)
 
     def set_candidates(self, remotes: Sequence[SocketAddress], now: float) -> None:
@@ -149,13 +144,10 @@ class PairSession:
         Raises:
             ProtocolError: it is not to be believed.
         """
-        if self._legs is None or self._relay is None:
-            return
-        packet, replies = self._legs.receive(local, data)
-        for socket, reply in replies:
-            self._send_to_server(socket, reply)
-        if packet is not None:
-            self.on_quic(self._relay, packet, now)
+        packet, replies = self._relay.receive(local, data)
+        self._actions += replies
+        if packet is not None and self._relay.path is not None:
+            self.on_quic(self._relay.path, packet, now)
 
     def on_quic(self, path: PathAddress, data: bytes, now: float) -> None:
         """A QUIC packet of this call arrived by a path."""
@@ -241,9 +233,8 @@ class PairSession:
             if isinstance(path, DirectPath):
                 if path.local in self._sockets:
                     sends.append(SendDatagram(path.local, path.remote, data))
-            elif self._legs is not None and self._relay_local is not None:
-                server = self.config.server
-                sends += [SendDatagram(s, server, frame) for s, frame in self._legs.wrap(data)]
+            else:
+                sends += self._relay.wrap(data)
         return sends
 
     def close(self, reason: str) -> None:
@@ -256,13 +247,12 @@ class PairSession:
 
     def _begin(self, now: float) -> None:
         """Through the relay: the client connects, the server shows where it is to be found."""
-        if self._connection is not None or self._legs is None or self._relay_local is None:
+        if self._connection is not None or not self._relay.is_ready:
             return
-        self._legs.select([self._relay_local])
-        if self.config.is_client and self._relay is not None:
-            self._connect(self._relay, now)
+        if self.config.is_client and self._relay.path is not None:
+            self._connect(self._relay.path, now)
         else:
-            self._send_to_server(self._relay_local, self._legs.announce(self._relay_local))
+            self._actions += self._relay.announce()
 
     def _connect(self, path: PathAddress, now: float) -> None:
         self._connection = self._new_connection(None)
@@ -341,7 +331,7 @@ class PairSession:
         """Whether a packet sent on the path now would leave this machine."""
         if isinstance(path, DirectPath):
             return path.local in self._sockets
-        return path is not None and self._relay_local is not None
+        return path is not None and self._relay.is_ready
 
     def _give_up_at(self, connection: MultipathConnection) -> float:
         return max(self._began_at, connection.heard_at) + self.config.give_up
@@ -403,15 +393,12 @@ class PairSession:
         On an unproved leg the server may send us no more than three times what it got.
         """
         assert self._connection is not None
-        if self._relay in self._connection.paths:
-            self._connection.challenge(self._relay)
+        if self._relay.path in self._connection.paths:
+            self._connection.challenge(self._relay.path)
         before = self._connection.selected
         self._choose(now)
-        if before is not None and before == self._relay == self._connection.selected:
+        if before is not None and before == self._relay.path == self._connection.selected:
             self._change(before, "the relay hears us elsewhere", now)
-
-    def _send_to_server(self, local: LocalSocket, data: bytes) -> None:
-        self._actions.append(SendDatagram(local, self.config.server, data))
 
     def _close_dead_paths(self, now: float) -> None:
         """Give up every path whose socket is gone, so that its connection ids come free."""

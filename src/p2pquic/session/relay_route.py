@@ -1,0 +1,72 @@
+"""The relay as one path of a call: to QUIC it never moves, whatever its leg does beneath.
+
+QUIC packet --wrap--> frame on the selected leg --> server --> the other end
+"""
+
+from __future__ import annotations
+
+from p2pquic.core.actions import SendDatagram
+from p2pquic.core.addresses import LocalSocket, SocketAddress
+from p2pquic.core.path import RelayPath
+from p2pquic.session.relay_legs import RelayLegs
+from p2pquic.wire.signaling import RelayOpened
+
+
+class RelayRoute:
+    """The relay of one call; without a session it leads nowhere."""
+
+    def __init__(self, server: SocketAddress) -> None:
+        self.path: RelayPath | None = None
+        self.local: LocalSocket | None = None  # the socket the server hears us on
+        self._server = server
+        self._legs: RelayLegs | None = None
+
+    @property
+    def session(self) -> bytes | None:
+        """The id that relay frames of this call carry."""
+        return None if self._legs is None else self._legs.session
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether a packet could be sent by it now."""
+        return self._legs is not None and self.local is not None
+
+    def open(self, message: RelayOpened) -> None:
+        """The server opened a session for this call."""
+        self._legs = RelayLegs(message.session, message.key, message.ticket)
+        self.path = RelayPath(message.session, self._server)
+        self._select()
+
+    def move(self, local: LocalSocket | None) -> bool:
+        """The server hears us on this socket now, or on none; whether that is a change."""
+        moved, self.local = local != self.local, local
+        self._select()
+        return moved
+
+    def announce(self) -> list[SendDatagram]:
+        """Show the server where we are."""
+        if self._legs is None or self.local is None:
+            return []
+        return [SendDatagram(self.local, self._server, self._legs.announce(self.local))]
+
+    def wrap(self, packet: bytes) -> list[SendDatagram]:
+        """What carries a QUIC packet to the server."""
+        if self._legs is None or self.local is None:
+            return []
+        return [
+            SendDatagram(socket, self._server, frame) for socket, frame in self._legs.wrap(packet)
+        ]
+
+    def receive(self, local: LocalSocket, data: bytes) -> tuple[bytes | None, list[SendDatagram]]:
+        """A frame of our session arrived: the QUIC packet in it, if any, and what to answer.
+
+        Raises:
+            ProtocolError: it is not to be believed.
+        """
+        assert self._legs is not None
+        packet, replies = self._legs.receive(local, data)
+        return packet, [SendDatagram(socket, self._server, reply) for socket, reply in replies]
+
+    def _select(self) -> None:
+        if self._legs is not None and self.local is not None:
+            self._legs.select([self.local])
