@@ -26,7 +26,18 @@ from aioquic.quic.recovery import (
 )
 
 CONGESTION_CONTROL = "reno"  # audio never fills a window; bulk data is a later matter
+BURST = 10  # packets sent without pacing after a pause: the initial window (RFC 9002 section 7.7),
+# and enough for all that is sent again after a move
 INITIAL_RTT = 0.1  # seconds, until a path has answered; aioquic's default
+
+
+class BurstPacer(QuicPacketPacer):
+    """Paces what lasts, and lets a short burst pass whole."""
+
+    def update_rate(self, congestion_window: int, smoothed_rtt: float) -> None:
+        super().update_rate(congestion_window=congestion_window, smoothed_rtt=smoothed_rtt)
+        if self.packet_time is not None:
+            self.bucket_max = max(self.bucket_max, BURST * self.packet_time)
 
 
 class PathRecovery(QuicPacketRecovery):
@@ -46,6 +57,7 @@ class PathRecovery(QuicPacketRecovery):
             peer_completed_address_validation=peer_completed_address_validation,
             send_probe=send_probe,
         )
+        self._pacer = BurstPacer(max_datagram_size=max_datagram_size)
         self.sent = QuicPacketSpace(is_application_data=True)
         self.spaces = [self.sent]
         self._order: dict[int, int] = {}  # packet number -> how many this path sent before it

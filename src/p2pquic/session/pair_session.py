@@ -63,6 +63,8 @@ class PairSession:
         self._began_at = now
         self._back_at: float | None = None  # since when a path is possible again, none chosen yet
         self._statistics_at: float | None = None
+        self._older: list[Frame] = []  # to be sent again as soon as the newest has left
+        self._older_at: float | None = None
 
     def drain(self) -> list[Action]:
         """What was ordered since the last call."""
@@ -75,7 +77,7 @@ class PairSession:
     @property
     def deadline(self) -> float | None:
         """When to call `tick`."""
-        times = [self._direct.deadline, self._media.deadline]
+        times = [self._direct.deadline, self._media.deadline, self._older_at]
         if self._connection is not None:
             times.append(self._give_up_at(self._connection))
             if self._has_way_out(self._connection.selected):
@@ -208,6 +210,7 @@ class PairSession:
         if now >= self._give_up_at(connection):
             self._end(f"nothing heard for {self.config.give_up:.0f} s")
             return
+        self._send_older(connection, now)
         for path in self._direct.tick(connection, now):
             self._trace.abandoned(path, "it never answered")
         if not self._has_way_out(connection.selected):
@@ -372,6 +375,8 @@ class PairSession:
     ) -> None:
         """Send again what may have died on the path before; the new one works since `back`.
 
+        The newest frame leaves before packets are built for the older ones, a breath later.
+
         A change from the relay to a direct path is for the better: the relay still delivers. The
         same direct path again is two ends of one mind; the relay again is another leg of it.
         """
@@ -381,11 +386,13 @@ class PairSession:
         self._close_dead_paths(now)
         if nothing_died or not self._has_way_out(path):
             return
-        for frame in self._media.unacknowledged(back):
-            self._send(frame, path, now)
         self._changed_at = now
-        for frame in self._media.unacknowledged(now)[:1]:
-            self._duplicate(frame, now)
+        frames = self._media.unacknowledged(back)
+        for newest in frames[:1]:
+            self._send(newest, path, now)
+            self._duplicate(newest, now)
+        self._older = frames[1:]
+        self._older_at = now if self._older else None
 
     def _move_relay(self, now: float) -> None:
         """The server hears us elsewhere: measure that, padded to 1200 bytes, and say so.
@@ -432,6 +439,12 @@ class PairSession:
     def _send(self, frame: Frame, path: PathAddress, now: float, copy: Copy | None = None) -> None:
         assert self._connection is not None
         self._media.send(self._connection, frame, path, self._trace.name(path), now, copy)
+
+    def _send_older(self, connection: MultipathConnection, now: float) -> None:
+        older, self._older, self._older_at = self._older, [], None
+        if connection.selected is not None and self._has_way_out(connection.selected):
+            for frame in older:
+                self._send(frame, connection.selected, now)
 
     def _duplicate(self, frame: Frame, now: float) -> None:
         """Send a copy on every path that is being tried: whichever works first, audio is there."""
