@@ -9,6 +9,8 @@ from p2pquic.core.punching import (
     FAST_INTERVAL,
     FAST_PROBES,
     MOST_PAIRS,
+    PROBES_AT_ONCE,
+    REFRESH_INTERVAL,
     SLOWEST_INTERVAL,
     Pair,
     Punching,
@@ -59,6 +61,17 @@ def test_a_new_round_makes_every_silent_pair_fresh() -> None:
     assert len(probe_times(punching, until=100.2, now=100.0)) == 11
 
 
+def test_rounds_that_come_too_fast_do_not_speed_up_the_probing() -> None:
+    punching = Punching()
+    punching.set_locals([WLAN], now=0.0)
+    probes = 0
+    for n in range(1000):
+        now = n * 0.010
+        punching.set_remotes([THEIRS], now)
+        probes += len(punching.due(now))
+    assert probes <= 10 / REFRESH_INTERVAL * (REFRESH_INTERVAL / FAST_INTERVAL + 1)
+
+
 def test_an_answered_pair_is_left_in_peace_until_it_is_reopened() -> None:
     punching = Punching()
     punching.set_locals([WLAN], now=0.0)
@@ -104,7 +117,9 @@ def test_no_list_of_candidates_makes_us_flood() -> None:
     punching = Punching()
     punching.set_locals([LocalSocket("10.0.0.1", port, "wlan0") for port in range(1, 9)], now=0.0)
     punching.set_remotes([SocketAddress("198.51.100.1", port) for port in range(1, 99)], now=0.0)
-    assert len(punching.due(0.0)) == MOST_PAIRS
+    assert len(punching.due(0.0)) == PROBES_AT_ONCE
+    probed = [pair for n in range(1, 100) for pair in punching.due(n * FAST_INTERVAL)]
+    assert len(set(probed)) == MOST_PAIRS
     assert not punching.heard(Pair(WLAN, THEIRS), now=0.0)
 
 

@@ -28,7 +28,11 @@ from p2pquic.quic.path_select import EPOCH_JUMP_LIMIT, PathSelection
 
 varints = st.integers(min_value=0, max_value=2**62 - 1)
 addresses = st.builds(
-    SocketAddress, st.ip_addresses().map(str), st.integers(min_value=0, max_value=65535)
+    SocketAddress,
+    st.ip_addresses()
+    .filter(lambda ip: not (ip.is_unspecified or ip.is_multicast or ip.is_reserved))
+    .map(str),
+    st.integers(min_value=1, max_value=65535),
 )
 
 
@@ -56,6 +60,15 @@ def test_any_bytes_are_a_frame_or_a_typed_error(data: bytes) -> None:
     for read in readers:
         with contextlib.suppress(ProtocolError, BufferReadError):
             read(Buffer(data=data))
+
+
+@pytest.mark.parametrize("address", [("0.0.0.0", 1), ("224.0.0.1", 1), ("192.0.2.1", 0)])
+def test_nobody_is_observed_at_an_address_that_is_none(address: tuple[str, int]) -> None:
+    buffer = Buffer(capacity=64)
+    frame = ObservedAddress(0, SocketAddress(*address))
+    frame.push(buffer)
+    with pytest.raises(ProtocolError):
+        ObservedAddress.pull(Buffer(data=buffer.data), frame.frame_type)
 
 
 @given(st.sampled_from(AddressDiscovery), st.binary(max_size=20))
@@ -91,6 +104,16 @@ def test_the_higher_epoch_wins_and_a_tie_goes_to_the_client() -> None:
     assert client.accepts(server.epoch)
     assert not client.announcing
     assert not client.accepts(server.epoch), "a repeat changes nothing"
+
+
+def test_a_choice_that_was_acknowledged_still_yields_to_the_clients_of_the_same_epoch() -> None:
+    client, server = PathSelection(is_client=True), PathSelection(is_client=False)
+    client.choose()
+    server.choose()
+    assert not client.accepts(server.epoch)
+    server.acknowledged(server.epoch)  # the client heard it, and kept to its own
+    assert server.accepts(client.epoch)
+    assert not server.accepts(client.epoch), "a repeat changes nothing"
 
 
 def test_an_epoch_that_leaps_is_an_error() -> None:

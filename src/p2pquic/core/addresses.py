@@ -61,6 +61,21 @@ class LocalSocket(NamedTuple):
         return 6 if ":" in self.host else 4
 
 
+def require_unicast(address: SocketAddress) -> None:
+    """Check that this can be the address of one host, written in the one canonical way.
+
+    Raises:
+        ValueError: it cannot; says why.
+    """
+    ip = ipaddress.ip_address(address.host)
+    if str(ip) != address.host or "%" in address.host:
+        raise ValueError(f"{address.host!r} is not written as {ip}")
+    if ip.is_unspecified or ip.is_multicast or address.host == "255.255.255.255":
+        raise ValueError(f"{address.host} is not the address of one host")
+    if not 1 <= address.port <= 65535:
+        raise ValueError(f"port {address.port} is not between 1 and 65535")
+
+
 def parse_socket_address(text: str) -> SocketAddress:
     """Read `192.0.2.1:4433` or `[2001:db8::1]:4433`.
 

@@ -80,7 +80,12 @@ class AddressDiscoveringConnection(ManyPathsConnection):
     def _handle_observed_address_frame(
         self, context: QuicReceiveContext, frame_type: int, buf: Buffer
     ) -> None:
-        frame = ObservedAddress.pull(buf, frame_type)
+        try:
+            frame = ObservedAddress.pull(buf, frame_type)
+        except ProtocolError as error:
+            raise QuicConnectionError(
+                QuicErrorCode.FRAME_ENCODING_ERROR, frame_type, str(error)
+            ) from None
         if self._discovery is None or not self._discovery.receives:
             raise QuicConnectionError(
                 QuicErrorCode.PROTOCOL_VIOLATION, frame_type, "OBSERVED_ADDRESS was not requested"

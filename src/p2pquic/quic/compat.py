@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from aioquic import tls
-from aioquic.quic import connection, packet_builder, recovery
+from aioquic.quic import connection, packet_builder, recovery, stream
 
 from p2pquic.core.errors import MissingRequirementError
 
@@ -56,7 +56,7 @@ ATTRIBUTES: Mapping[type, frozenset[str]] = {
         {
             "_QuicConnection__frame_handlers",
             "_ack_delay",
-            "_close_event",
+            "_close_at",
             "_configuration",
             "_cryptos",
             "_datagrams_pending",
@@ -67,11 +67,12 @@ ATTRIBUTES: Mapping[type, frozenset[str]] = {
             "_loss",
             "_network_paths",
             "_original_destination_connection_id",
+            "_pacing_at",
             "_peer_cid",
             "_peer_cid_available",
             "_peer_retire_prior_to",
             "_spaces",
-            "_state",
+            "_streams",
             "tls",
         }
     ),
@@ -89,6 +90,7 @@ ATTRIBUTES: Mapping[type, frozenset[str]] = {
     ),
     tls.Context: frozenset({"_peer_certificate", "_request_client_certificate"}),
     packet_builder.QuicPacketBuilder: frozenset({"_packet"}),
+    stream.QuicStreamSender: frozenset({"_buffer"}),
 }
 """Instance attributes we read or set, looked up in the code of the class that sets them."""
 

@@ -37,6 +37,8 @@ from p2pquic.quic.pinned_tls import PinnedContext
 
 __all__ = ["TIMER_SLACK", "MultipathConnection"]
 
+MOST_UNSENT = 256 * 1024  # bytes on one stream; who does not read for so long is gone or hostile
+
 
 class MultipathConnection(AddressDiscoveringConnection):
     """One end of a connection; sans-IO like the class it extends.
@@ -67,12 +69,25 @@ class MultipathConnection(AddressDiscoveringConnection):
         self._selected = path
         self._selection.choose()
         self._announce_now = True
+        self._awaited_sequence = None  # an older choice of the other end, not heard in time
         self._show(path)
+        self._close_retired(self._now)
         return True
 
     def send_datagram(self, payload: bytes, tag: Any, path: PathAddress, now: float) -> None:
         """Queue an unreliable datagram on one path, in a packet of its own number there."""
         self._paths[path].outbox.append(OutgoingDatagram.of(payload, tag, now))
+
+    def send_stream_data(self, stream_id: int, data: bytes, end_stream: bool = False) -> None:
+        """Send on a stream. An end that refuses it or lets it pile up is none of ours: it ends."""
+        stream = self._streams.get(stream_id)
+        waiting = len(stream.sender._buffer) if stream is not None else 0
+        try:
+            if waiting > MOST_UNSENT:
+                raise RuntimeError(f"{waiting} bytes wait on stream {stream_id}")
+            super().send_stream_data(stream_id, data, end_stream)
+        except (RuntimeError, ValueError) as error:
+            self.close(QuicErrorCode.APPLICATION_ERROR, reason_phrase=f"stream refused: {error}")
 
     def acknowledge_within(self, seconds: float) -> None:
         """How long an acknowledgement may wait for a datagram to ride on; 0 sends it at once."""
@@ -167,6 +182,8 @@ class MultipathConnection(AddressDiscoveringConnection):
     def _follow_if_awaited(self, path: Path) -> None:
         """Speak on the path that the other end selected, once a packet shows which it is."""
         if self._awaited_sequence is None or path.host_sequence != self._awaited_sequence:
+            return
+        if not self._ensure_cid(path):
             return
         self._awaited_sequence = None
         assert self._selected is not None

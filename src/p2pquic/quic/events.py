@@ -41,7 +41,7 @@ class PathMoved:
 
 @dataclass(frozen=True, slots=True)
 class PathRetired:
-    """The other end gave the path up; it is closed here too."""
+    """The other end gave the path up; it is closed here too, unless it is the selected one."""
 
     path: PathAddress
 

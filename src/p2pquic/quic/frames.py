@@ -16,7 +16,7 @@ from enum import IntEnum
 
 from aioquic.buffer import Buffer, BufferReadError, size_uint_var
 
-from p2pquic.core.addresses import SocketAddress
+from p2pquic.core.addresses import SocketAddress, require_unicast
 from p2pquic.core.errors import ProtocolError
 
 PATH_SELECT = 0x9F81B0
@@ -111,12 +111,18 @@ class ObservedAddress:
 
         Raises:
             BufferReadError: the frame is cut short.
+            ProtocolError: nobody can be heard from such an address.
         """
         sequence = buffer.pull_uint_var()
         host = ipaddress.ip_address(
             buffer.pull_bytes(16 if frame_type == OBSERVED_ADDRESS_IPV6 else 4)
         )
-        return cls(sequence, SocketAddress(str(host), buffer.pull_uint16()))
+        address = SocketAddress(str(host), buffer.pull_uint16())
+        try:
+            require_unicast(address)
+        except ValueError as error:
+            raise ProtocolError(f"OBSERVED_ADDRESS: {error}") from None
+        return cls(sequence, address)
 
 
 def encode_address_discovery(value: AddressDiscovery) -> bytes:

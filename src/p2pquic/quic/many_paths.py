@@ -24,7 +24,13 @@ from aioquic import tls
 from aioquic.buffer import Buffer
 from aioquic.quic import events as stock
 from aioquic.quic.configuration import QuicConfiguration
-from aioquic.quic.connection import QuicConnection, QuicNetworkPath, QuicReceiveContext
+from aioquic.quic.connection import (
+    QuicConnection,
+    QuicConnectionError,
+    QuicNetworkPath,
+    QuicReceiveContext,
+)
+from aioquic.quic.packet import QuicErrorCode
 from aioquic.quic.packet_builder import QuicDeliveryState, QuicPacketBuilder
 from aioquic.quic.recovery import QuicPacketRecovery, QuicPacketSpace
 
@@ -69,7 +75,7 @@ class ManyPathsConnection(QuicConnection):
             configuration=configuration,
             original_destination_connection_id=original_destination_connection_id,
         )
-        self.heard_at = 0.0  # when the last authenticated packet came, whatever path
+        self.heard_at = 0.0  # when the last packet of the other end came, whatever path
         self._accepts = config.accepts
         self._now = 0.0  # when the packet being written leaves
         self._paths: dict[PathAddress, Path] = {}
@@ -94,11 +100,6 @@ class ManyPathsConnection(QuicConnection):
         return self._handshake_confirmed
 
     @property
-    def is_over(self) -> bool:
-        """Whether nothing more will be sent: closing or closed."""
-        return self._close_event is not None
-
-    @property
     def selected(self) -> PathAddress | None:
         """The path on which both ends speak; None before the first packet."""
         return self._selected.addr if self._selected else None
@@ -114,8 +115,9 @@ class ManyPathsConnection(QuicConnection):
         return len(self._peer_cid_available)
 
     def is_validated(self, path: PathAddress) -> bool:
-        """Whether the path is open and its remote address proved."""
-        return path in self._paths and self._paths[path].is_validated
+        """Whether the path is open at both ends and its remote address proved."""
+        open_path = self._paths.get(path)
+        return open_path is not None and open_path.is_validated and not open_path.retired
 
     def rtt(self, path: PathAddress) -> float | None:
         """Smoothed round-trip time of an open path in seconds; None if never measured."""
@@ -185,6 +187,11 @@ class ManyPathsConnection(QuicConnection):
             self._follow_remapped(path, len(data))
         self._show(self._selected)
 
+    def get_timer(self) -> float | None:
+        if self._selected is None:  # nothing authentic yet: stock code would look for its keys
+            return self._close_at
+        return super().get_timer()
+
     def datagrams_to_send(self, now: float) -> list[tuple[bytes, PathAddress]]:
         ready: list[tuple[bytes, PathAddress]] = []
         if self._selected is None:
@@ -194,11 +201,15 @@ class ManyPathsConnection(QuicConnection):
             for path in self._paths.values()
             if path is not self._selected and path.has_something_to_say
         ]
+        paced: list[float] = []
         for path in [self._selected, *(others if self._handshake_confirmed else [])]:
             if self._ensure_cid(path):
                 path.drop_stale(now, DATAGRAM_LIFETIME)
                 self._show(path)
                 ready += super().datagrams_to_send(now)
+                if self._pacing_at is not None:
+                    paced.append(self._pacing_at)
+        self._pacing_at = min(paced, default=None)
         self._show(self._selected)
         return ready
 
@@ -219,9 +230,11 @@ class ManyPathsConnection(QuicConnection):
         path = cast(Path, context.network_path)
         self.heard_at = context.time
         if context.epoch == tls.Epoch.ONE_RTT:
-            path.host_sequence = next(
+            sequence = next(
                 own.sequence_number for own in self._host_cids if own.cid == context.host_cid
             )
+            path.retired = path.retired and sequence == path.host_sequence
+            path.host_sequence = sequence
         self._welcome(path)
         ack_eliciting, _ = super()._payload_received(context, plain, crypto_frame_required)
         return ack_eliciting, True  # "only probing": stock then decides nothing about paths
@@ -245,7 +258,12 @@ class ManyPathsConnection(QuicConnection):
         self, context: QuicReceiveContext, frame_type: int, buf: Buffer
     ) -> None:
         self._show(self._selected)  # whose id stock replaces if it must be retired
-        super()._handle_new_connection_id_frame(context, frame_type, buf)
+        try:
+            super()._handle_new_connection_id_frame(context, frame_type, buf)
+        except IndexError:  # stock looks for a fresh id without asking whether there is one
+            raise QuicConnectionError(
+                QuicErrorCode.PROTOCOL_VIOLATION, frame_type, "no connection id is left to use"
+            ) from None
         self._show(cast(Path, context.network_path))
         for path in self._paths.values():
             if (
@@ -265,6 +283,8 @@ class ManyPathsConnection(QuicConnection):
         for path in self._paths.values():
             path.retired = path.retired or path.host_sequence in retired
         self._close_retired(context.time)
+        if self._selected is not None and self._selected.host_sequence in retired:
+            self._tell(events.PathRetired(self._selected.addr))
 
     def _on_path_challenge_delivery(
         self, delivery: QuicDeliveryState, network_path: QuicNetworkPath

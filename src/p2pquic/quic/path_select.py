@@ -19,11 +19,12 @@ class PathSelection:
         self.epoch = 0
         self.announcing = False
         self._is_client = is_client
+        self._ours = False  # the choice in force was made at this end
 
     def choose(self) -> None:
         """This end chooses."""
         self.epoch += 1
-        self.announcing = True
+        self.announcing = self._ours = True
 
     def acknowledged(self, epoch: int) -> None:
         """The other end has heard the choice of this epoch."""
@@ -38,9 +39,9 @@ class PathSelection:
         """
         if epoch > self.epoch + EPOCH_JUMP_LIMIT:
             raise ProtocolError(f"PATH_SELECT jumps from epoch {self.epoch} to {epoch}")
-        overruled = epoch == self.epoch and self.announcing and not self._is_client
+        overruled = epoch == self.epoch and self._ours and not self._is_client
         if epoch <= self.epoch and not overruled:
             return False
         self.epoch = epoch
-        self.announcing = False
+        self.announcing = self._ours = False
         return True

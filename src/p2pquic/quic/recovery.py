@@ -70,11 +70,6 @@ class PathRecovery(QuicPacketRecovery):
         """Smoothed round-trip time in seconds; None before the first answer."""
         return self._rtt_smoothed if self._rtt_initialized else None
 
-    @property
-    def rtt_variation(self) -> float:
-        """Mean deviation of the round-trip time, seconds."""
-        return self._rtt_variance
-
     def measure(self, rtt: float, now: float) -> None:
         """Take a round-trip time from outside the ACK clock: a path response, a punch."""
         if not self._rtt_initialized:
@@ -103,6 +98,8 @@ class PathRecovery(QuicPacketRecovery):
 
     def on_packet_sent(self, *, packet: QuicSentPacket, space: QuicPacketSpace) -> None:
         if space.is_application_data:
+            if not (packet.is_ack_eliciting or packet.in_flight):
+                return  # nobody acknowledges a bare acknowledgement, so it would stay for ever
             space = self.sent
             self._order[packet.packet_number] = self._sent_count
             self._sent_count += 1
@@ -161,9 +158,10 @@ class MultipathRecovery:
 
     def add(self, path: PathRecovery) -> None:
         """Count a path in; it inherits what the connection has learned."""
-        path.handshake_confirmed = self.shown.handshake_confirmed
-        path.peer_completed_address_validation = self.shown.peer_completed_address_validation
-        path.max_ack_delay = self.shown.max_ack_delay
+        known = self._paths[0]
+        path.handshake_confirmed = known.handshake_confirmed
+        path.peer_completed_address_validation = known.peer_completed_address_validation
+        path.max_ack_delay = known.max_ack_delay
         self._paths.append(path)
 
     def remove(self, path: PathRecovery, now: float) -> None:

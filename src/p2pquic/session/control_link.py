@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 from p2pquic.core.actions import SendDatagram
 from p2pquic.core.addresses import LocalSocket, SocketAddress
+from p2pquic.core.errors import ProtocolError
 from p2pquic.core.path import DirectPath
 from p2pquic.quic import events
 from p2pquic.quic.config import ConnectionConfig
@@ -81,11 +82,7 @@ class ControlLink:
             self._connection.send_stream_data(CONTROL_STREAM, encode(message))
 
     def receive(self, local: LocalSocket, data: bytes, now: float) -> list[ToPeer]:
-        """A QUIC datagram from the server; gives the messages in it.
-
-        Raises:
-            ProtocolError: the server says what no server of ours says.
-        """
+        """A QUIC datagram from the server; gives the messages in it."""
         assert self._connection is not None
         self._connection.receive_datagram(data, DirectPath(local, self.server), now)
         return self._react(now)
@@ -131,6 +128,7 @@ class ControlLink:
             return
         self.local = self._sockets[0]
         self._give_up_at = self._give_up_at or now + ANSWER_LIMIT
+        self._decoder = ToPeerDecoder()
         self._connection = MultipathConnection(
             ConnectionConfig(
                 self._identity, self._pin.__eq__, CONTROL_ALPN, AddressDiscovery.RECEIVES
@@ -197,10 +195,18 @@ class ControlLink:
                 case events.AddressObserved(DirectPath(local=local), address):
                     self.observed[local] = address
                 case events.StreamData(stream_id=stream, data=data) if stream == CONTROL_STREAM:
-                    messages += self._decoder.feed(data)
+                    messages += self._read(self._connection, data)
                 case events.Terminated(error_code, reason):
                     self._end(error_code, reason)
         return messages
+
+    def _read(self, connection: MultipathConnection, data: bytes) -> list[ToPeer]:
+        """Decode; a server that says what no server of ours says is not listened to any longer."""
+        try:
+            return self._decoder.feed(data)
+        except ProtocolError as error:
+            connection.close(error_code=1, reason_phrase=str(error))
+            return []
 
     def _end(self, error_code: int, reason: str) -> None:
         self._connection = None

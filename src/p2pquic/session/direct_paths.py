@@ -55,6 +55,7 @@ class DirectPaths:
     def __init__(self, me: str, other: str, entropy: Callable[[int], bytes]) -> None:
         self.last_remote: SocketAddress | None = None  # where a direct path last worked
         self.key: bytes | None = None  # of punches; known to the two ends alone
+        self._round = -1  # of the candidates in force
         self._request_name = f"{other}:{me}"
         self._response_name = f"{me}:{other}"
         self._entropy = entropy
@@ -65,7 +66,7 @@ class DirectPaths:
 
     @property
     def deadline(self) -> float | None:
-        """When to call `tick`."""
+        """When to call `punch` and `tick`."""
         times = [attempt.due for attempt in self._attempts.values()]
         if self.key is not None and self._punching.deadline is not None:
             times.append(self._punching.deadline)
@@ -76,9 +77,11 @@ class DirectPaths:
         self._sockets = tuple(sockets)
         self._punching.set_locals(sockets, now)
 
-    def set_candidates(self, remotes: Sequence[SocketAddress], now: float) -> None:
-        """The other end may be reached at these addresses now."""
-        self._punching.set_remotes(remotes, now)
+    def set_candidates(self, round_: int, remotes: Sequence[SocketAddress], now: float) -> None:
+        """The other end may be reached at these addresses now; an older round says nothing."""
+        if round_ > self._round:
+            self._round = round_
+            self._punching.set_remotes(remotes, now)
 
     def knows(self, local: LocalSocket, remote: SocketAddress) -> bool:
         """Whether signaling or a punch told us of this remote address."""
@@ -109,7 +112,6 @@ class DirectPaths:
         probe = self._probes.pop(punch.transaction, None)
         if probe is None or probe.pair != pair:
             return [], None
-        self._punching.answered(pair)
         self.last_remote = remote
         return [], (DirectPath(local, remote), now - probe.sent)
 
@@ -147,7 +149,14 @@ class DirectPaths:
             return False
         connection.challenge(path)
         self.watch(path, now)
+        if proven_rtt is not None:
+            self.proved(path)
         return True
+
+    def proved(self, path: DirectPath) -> None:
+        """A path works: where it leads is where the other end is, and needs no more punching."""
+        self.last_remote = path.remote
+        self._punching.answered(Pair(path.local, path.remote))
 
     def watch(self, path: DirectPath, now: float) -> None:
         """See to it that an open path is proved or closed."""

@@ -36,6 +36,7 @@ from p2pquic.session.registry import RegistrationError, Registry
 from p2pquic.session.relay_switch import RelaySwitch
 from p2pquic.wire.relay_frame import is_relay_frame
 from p2pquic.wire.signaling import (
+    LONGEST_REASON,
     PROTOCOL_VERSION,
     Candidates,
     Connect,
@@ -54,7 +55,7 @@ from p2pquic.wire.signaling import (
 )
 from p2pquic.wire.signaling import Member as MemberInfo
 
-MOST_STRANGERS = 256  # connections that have not proved a key yet; more first packets are dropped
+MOST_STRANGERS = 256  # connections that have not proved a key yet
 
 
 class Client:
@@ -148,16 +149,22 @@ class IntermediateSession:
             ),
             None,
         )
-        if client is None:
-            if connection_id is None or not opens_connection(data):
-                return  # stray packets of connections that are over are nothing to remember
-            if sum(each.peer is None for each in self._clients) >= MOST_STRANGERS:
-                self._records.append(Dropped("too many unfinished handshakes", str(remote)))
-                return
-            client = Client(MultipathConnection(self._config, connection_id))
-            self._clients.append(client)
+        if client is None and (connection_id is None or not opens_connection(data)):
+            return  # stray packets of connections that are over are nothing to remember
+        known, client = client, client or Client(MultipathConnection(self._config, connection_id))
         client.connection.receive_datagram(data, DirectPath(self._listen, remote), now)
+        if client.connection.selected is None:
+            return  # it only looked like the beginning of a handshake
+        if known is None:
+            self._make_room()
+            self._clients.append(client)
         self._react(client, now)
+
+    def _make_room(self) -> None:
+        """Whoever floods us with first packets pushes out his own: the oldest stranger goes."""
+        strangers = [client for client in self._clients if client.peer is None]
+        if len(strangers) >= MOST_STRANGERS:
+            self._clients.remove(strangers[0])
 
     def _react(self, client: Client, now: float) -> None:
         for event in client.connection.poll():
@@ -190,6 +197,8 @@ class IntermediateSession:
                         PeerCandidates(client.peer, round_, candidates, client.observed)
                     )
             case Leave():
+                for session in client.sessions.values():
+                    self._relay.close_session(session, now)
                 self._leave(client)
 
     def _register(self, client: Client, message: Register) -> None:
@@ -205,7 +214,7 @@ class IntermediateSession:
         try:
             others = self._registry.register(client.peer, message.room, message.role)
         except RegistrationError as error:
-            client.send(Refused(str(error)))
+            client.send(Refused(str(error)[:LONGEST_REASON]))
             return
         client.info = MemberInfo(client.peer, message.role)
         self._members[client.peer] = client
@@ -217,11 +226,9 @@ class IntermediateSession:
     def _connect(self, client: Client, other: str, now: float) -> None:
         """Open a relay session once both members have asked for it."""
         assert client.peer is not None
-        if not self._registry.willing(client.peer, other):
+        if other in client.sessions or not self._registry.willing(client.peer, other):
             return
         ends = (client, self._members[other])
-        if other in client.sessions:
-            self._relay.close_session(client.sessions[other], now)
         for end, peer, grant in zip(
             ends,
             (other, client.peer),
@@ -236,6 +243,8 @@ class IntermediateSession:
             return
         for other in self._registry.leave(client.peer):
             self._members[other.peer].send(MemberLeft(client.peer))
+            self._members[other.peer].sessions.pop(client.peer, None)
+        client.sessions.clear()
         del self._members[client.peer]
         client.info = None
         self._records.append(LeftRecord(client.peer))

@@ -26,6 +26,7 @@ from p2pquic.wire.rtp import (
 )
 
 AUDIO_FLOW = 0  # the one flow of a call; RTP over QUIC has room for more
+LONGEST_DESCRIPTION = 64  # bytes; an honest one has 22 at most
 MOST_EARLY_PACKETS = 50  # one second of audio that overtook the description of its flow
 
 
@@ -92,10 +93,12 @@ class IncomingFlow:
         Raises:
             ProtocolError: this is no description.
         """
+        if self._extender is not None:
+            raise ProtocolError("the flow is described already")
+        if len(self._description) + len(data) > LONGEST_DESCRIPTION:
+            raise ProtocolError(f"a flow description of more than {LONGEST_DESCRIPTION} bytes")
         self._description += data
         if not ended:
-            if len(self._description) > 64:
-                raise ProtocolError("a flow description of more than 64 bytes")
             return []
         description = decode_flow_description(self._description)
         self._ssrc = description.ssrc

@@ -7,6 +7,7 @@ DATAGRAM --> IncomingFlow --> the player, once each    (and the trace, every cop
 from __future__ import annotations
 
 from p2pquic.core.actions import Action, Log, PlayMedia, StopMedia
+from p2pquic.core.drops import DropLimit
 from p2pquic.core.errors import ProtocolError
 from p2pquic.core.frames import Frame
 from p2pquic.core.path import PathAddress
@@ -32,6 +33,7 @@ class PairMedia:
         self._actions = actions
         self._outgoing = OutgoingFlow()
         self._incoming = IncomingFlow(remote)
+        self._drops = DropLimit()
 
     @property
     def deadline(self) -> float | None:
@@ -87,7 +89,7 @@ class PairMedia:
         try:
             early = self._incoming.describe(data, ended=ended)
         except ProtocolError as error:
-            self._log(Dropped(str(error), self._remote))
+            self._drop(error, now)
             return
         for datagram, path in early:
             self.on_datagram(datagram, path, now)
@@ -97,7 +99,7 @@ class PairMedia:
         try:
             arrival = self._incoming.arrive(data, path, now)
         except ProtocolError as error:
-            self._log(Dropped(str(error), self._remote))
+            self._drop(error, now)
             return
         if arrival is None:
             return
@@ -114,6 +116,10 @@ class PairMedia:
         for record in self._incoming.finish():
             self._log(record)
         self._actions.append(StopMedia(self._remote))
+
+    def _drop(self, error: ProtocolError, now: float) -> None:
+        if self._drops.allows(now):
+            self._log(Dropped(str(error), self._remote))
 
     def _log(self, record: Record) -> None:
         self._actions.append(Log(record))

@@ -95,8 +95,12 @@ class PairSession:
         return self._relay.session
 
     def expects(self, local: LocalSocket, remote: SocketAddress) -> bool:
-        """Whether a connection may be opened to us from this address."""
-        return self._connection is None and self._direct.knows(local, remote)
+        """Whether a connection may be opened to us from this address, beside the relay."""
+        return (
+            self.config.relay == "never"
+            and self._connection is None
+            and self._direct.knows(local, remote)
+        )
 
     def set_sockets(
         self, sockets: Sequence[LocalSocket], relay_local: LocalSocket | None, now: float
@@ -131,10 +135,10 @@ class PairSession:
         self._relay.open(message)
         self._begin(now)
 
-    def set_candidates(self, remotes: Sequence[SocketAddress], now: float) -> None:
+    def set_candidates(self, round_: int, remotes: Sequence[SocketAddress], now: float) -> None:
         """The other end says, or the server saw, where it may be reached."""
         if self.config.relay != "only":
-            self._direct.set_candidates(remotes, now)
+            self._direct.set_candidates(round_, remotes, now)
 
     def use_punch_key(self, key: bytes) -> None:
         """Punch before there is a connection to take the key from (`--relay never`)."""
@@ -153,12 +157,19 @@ class PairSession:
 
     def on_quic(self, path: PathAddress, data: bytes, now: float) -> None:
         """A QUIC packet of this call arrived by a path."""
-        if self._connection is None:
+        if isinstance(path, DirectPath) and self.config.relay == "only":
+            return
+        connection = self._connection
+        if connection is None:
             connection_id = destination_connection_id(data)
             if self.config.is_client or connection_id is None or not opens_connection(data):
                 return
-            self._connection = self._new_connection(connection_id)
-        self._connection.receive_datagram(data, path, now)
+            connection = self._new_connection(connection_id)
+        connection.receive_datagram(data, path, now)
+        if connection.selected is None:
+            return  # it only looked like the beginning of a handshake
+        if self._connection is None:
+            self._connection, self._began_at = connection, now
         self._react(now)
 
     def on_punch(
@@ -169,7 +180,7 @@ class PairSession:
         now: float,
     ) -> None:
         """A punch arrived."""
-        if local not in self._sockets:
+        if local not in self._sockets or self.config.relay == "only":
             return
         sends, proven = self._direct.on_punch(local, remote, punch, now)
         self._actions += sends
@@ -258,7 +269,7 @@ class PairSession:
             self._actions += self._relay.announce()
 
     def _connect(self, path: PathAddress, now: float) -> None:
-        self._connection = self._new_connection(None)
+        self._connection, self._began_at = self._new_connection(None), now
         self._connection.connect(path, now)
 
     def _new_connection(self, original_destination: bytes | None) -> MultipathConnection:
@@ -296,16 +307,20 @@ class PairSession:
             case events.PathValidated(path, rtt):
                 self._trace.validated(path, rtt)
                 if isinstance(path, DirectPath):
-                    self._direct.last_remote = path.remote
+                    self._direct.proved(path)
                 self._choose(now)
             case events.PathMoved(DirectPath() as old, DirectPath() as new):
                 self._trace.abandoned(old, f"it goes on as {new}")
                 self._direct.last_remote = new.remote
                 self._direct.renamed(old, new, now)
+                if self._connection is not None and self._connection.selected == new:
+                    self._trace.selected(new, "the other end's NAT gave it another address")
+                    self._after_change(old, new, back=now - SLOW_NEWS, now=now)
             case events.PathRetired(path):
                 if isinstance(path, DirectPath):
                     self._direct.forget(path, now)
                 self._trace.abandoned(path, "the other end gave it up")
+                self._choose(now)
             case events.PathFollowed(path, before):
                 self._on_followed(path, before, now)
 
@@ -364,6 +379,8 @@ class PairSession:
     def _on_followed(self, path: PathAddress, before: PathAddress, now: float) -> None:
         """The other end chose. If our half of its choice is gone, answer with one of ours."""
         assert self._connection is not None
+        if path not in self._connection.paths:
+            return  # it has moved or been given up since; another event says so
         self._trace.selected(path, "the other end chose it")
         news = max(SLOW_NEWS, self._connection.rtt(path) or 0.0)
         self._after_change(before, path, back=now - news, now=now)

@@ -17,6 +17,7 @@ from typing import Literal, assert_never
 
 from p2pquic.core.actions import Action, Finish, Log, SendDatagram, StartMedia
 from p2pquic.core.addresses import LocalSocket, SocketAddress
+from p2pquic.core.drops import DropLimit
 from p2pquic.core.errors import ProtocolError
 from p2pquic.core.events import (
     DatagramReceived,
@@ -39,6 +40,7 @@ from p2pquic.wire import punch
 from p2pquic.wire.relay_frame import decode, is_relay_frame
 from p2pquic.wire.signaling import (
     MOST_CANDIDATES,
+    MOST_MEMBERS,
     PROTOCOL_VERSION,
     Candidate,
     Candidates,
@@ -55,8 +57,6 @@ from p2pquic.wire.signaling import (
     ToPeer,
     Welcome,
 )
-
-DROPS_TRACED = 10  # per second; a flood of strangers must not fill a disk
 
 
 @dataclass(frozen=True)
@@ -99,7 +99,7 @@ class PeerSession:
         self._registered = False
         self._frame = 0
         self._media_started = False
-        self._drops: tuple[int, int] = (0, 0)  # the second, and how many in it
+        self._drops = DropLimit()
         self._actions: list[Action] = []
 
     @property
@@ -182,10 +182,7 @@ class PeerSession:
                 pair.tick(now)
 
     def _drop(self, fault: str, source: SocketAddress, now: float) -> None:
-        second, count = self._drops
-        count = count + 1 if second == int(now) else 1
-        self._drops = (int(now), count)
-        if count <= DROPS_TRACED:
+        if self._drops.allows(now):
             self._log(Dropped(fault, str(source)))
 
     # ---- what the server says ----------------------------------------------------------------
@@ -205,12 +202,12 @@ class PeerSession:
                 case RelayOpened(peer):
                     if peer in self._pairs:
                         self._pairs[peer].open_relay(message, now)
-                case PeerCandidates(peer, _, candidates, observed):
+                case PeerCandidates(peer, round_, candidates, observed):
                     if peer in self._pairs:
                         remotes = [candidate.address for candidate in candidates]
                         if observed is not None:
                             remotes.append(observed)
-                        self._pairs[peer].set_candidates(remotes, now)
+                        self._pairs[peer].set_candidates(round_, remotes, now)
                 case Refused(reason):
                     self._control.failure = reason
                 case _:
@@ -225,6 +222,8 @@ class PeerSession:
         old = self._pairs.get(member.peer)
         if not (sends or receives) or (old is not None and not old.is_over):
             return
+        if len(self._pairs) >= MOST_MEMBERS - 1:
+            return  # a room has no more; a server that says otherwise is not heard
         config = PairConfig(
             me=self._identity.peer_id,
             other=member,

@@ -42,6 +42,7 @@ from p2pquic.wire.relay_ticket import (
 HINTS_PER_SECOND = 1000  # in all; 26 kB/s is the most that a flood of strangers can draw
 IDLE_TIME = 120.0  # seconds; twice the 60 s after which peers give up
 SWEEP_INTERVAL = 10.0  # seconds between two looks for idle sessions
+MOST_VOID = 10_000  # closed sessions remembered; who leaves and comes all day must not fill memory
 TICKET_LIFETIME = 24 * 3600  # seconds; longer than any call
 SEQUENCES_PER_SECOND = 1 << 16  # numbers start at the time of day in this unit, so they are above
 # those a server used before it was restarted, whatever it forgot; 48 bits last until 2106
@@ -121,6 +122,8 @@ class RelaySwitch:
             del self._halves[half.other.session]
         for side in (0, 1):
             self._void[session_of(session, side)] = now + TICKET_LIFETIME
+        while len(self._void) > MOST_VOID:
+            del self._void[next(iter(self._void))]
 
     def expire(self, now: float) -> list[bytes]:
         """Forget the sessions nobody was heard in for two minutes; give both ids of each.

@@ -9,13 +9,12 @@ session/.
 
 from __future__ import annotations
 
-import ipaddress
 from typing import Annotated, Generic, Literal, TypeVar
 
 import msgspec
 from msgspec import Meta
 
-from p2pquic.core.addresses import SocketAddress
+from p2pquic.core.addresses import SocketAddress, require_unicast
 from p2pquic.core.errors import ProtocolError
 from p2pquic.wire.relay_frame import KEY_SIZE, LARGEST_TICKET, SESSION_SIZE
 
@@ -49,7 +48,7 @@ class Candidate(msgspec.Struct, frozen=True):
     kind: CandidateKind
 
     def __post_init__(self) -> None:
-        _check_address(self.address)
+        require_unicast(self.address)
 
     @property
     def address(self) -> SocketAddress:
@@ -98,7 +97,7 @@ class Welcome(_Message, frozen=True):
     members: Annotated[list[Member], Meta(max_length=MOST_MEMBERS - 1)]
 
     def __post_init__(self) -> None:
-        _check_address(self.observed)
+        require_unicast(self.observed)
 
 
 class MemberJoined(_Message, frozen=True):
@@ -135,7 +134,7 @@ class PeerCandidates(_Message, frozen=True):
 
     def __post_init__(self) -> None:
         if self.observed is not None:
-            _check_address(self.observed)
+            require_unicast(self.observed)
 
 
 class Refused(_Message, frozen=True):
@@ -214,14 +213,3 @@ class ToPeerDecoder(_Decoder[ToPeer]):
 
     def __init__(self) -> None:
         super().__init__(msgspec.msgpack.Decoder(ToPeer))
-
-
-def _check_address(address: SocketAddress) -> None:
-    """A canonical numeric address of one host; ValueError becomes the decoder's error."""
-    ip = ipaddress.ip_address(address.host)
-    if str(ip) != address.host or "%" in address.host:
-        raise ValueError(f"{address.host!r} is not written as {ip}")
-    if ip.is_unspecified or ip.is_multicast or address.host == "255.255.255.255":
-        raise ValueError(f"{address.host} is not the address of one host")
-    if not 1 <= address.port <= 65535:
-        raise ValueError(f"port {address.port} is not between 1 and 65535")
