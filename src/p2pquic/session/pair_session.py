@@ -37,6 +37,7 @@ PEER_ALPN = "p2pquic/1"
 PUNCH_LABEL = b"EXPORTER-p2pquic-punch"  # RFC 8446 section 7.5
 PUNCH_KEY_SIZE = 32  # bytes
 BLIND_DUPLICATES = 0.1  # seconds frames also go by an untried direct path: one long round trip
+OWN_NEWS = FRAME_CADENCE  # seconds that the kernel's word of a new address may take; as below
 SLOW_NEWS = 0.1  # seconds that word of a move may take; a frame too many is better than one lost
 STATISTICS_INTERVAL = 1.0  # seconds
 
@@ -373,8 +374,8 @@ class PairSession:
         before = self._connection.selected
         if self._connection.select(path):
             self._trace.selected(path, reason)
-            back, self._back_at = self._back_at, None
-            self._after_change(before, path, back=now if back is None else back, now=now)
+            back, self._back_at = self._back_at or now, None
+            self._after_change(before, path, back=back - OWN_NEWS, now=now)
 
     def _on_followed(self, path: PathAddress, before: PathAddress, now: float) -> None:
         """The other end chose. If our half of its choice is gone, answer with one of ours."""
