@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import secrets
+import signal
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -49,6 +50,8 @@ def main(arguments: Sequence[str]) -> int:
         P2PQuicError: with the sentence to show.
     """
     options = _parser().parse_args(list(arguments))
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.default_int_handler)  # unwinds, and so takes everything down
     console = Console(highlight=False)
     if not console.is_terminal:
         console.width = REPORT_WIDTH
