@@ -12,6 +12,7 @@ from p2pquic.core.trace import (
     FrameReceived,
     FrameRepeated,
     FrameSent,
+    Hedging,
     PathSelected,
     Registered,
 )
@@ -123,6 +124,17 @@ def test_lean_never_duplicates() -> None:
         if isinstance(entry.record, FrameSent)
     ]
     assert "duplicate" not in copies
+    assert not simulation.mover.records(Hedging)
+
+
+@pytest.mark.slow
+def test_hedging_begins_with_the_move_and_ends_soon_after() -> None:
+    simulation = simulate("break-before-make")
+    usable = simulation.changes[-1].end
+    hedging = simulation.mover.records(Hedging)
+    assert [getattr(entry.record, "on", None) for entry in hedging] == [True, False]
+    assert hedging[0].t == usable
+    assert hedging[1].t < usable + 0.2
 
 
 @pytest.mark.slow

@@ -26,7 +26,7 @@ from p2pquic.lab import report
 from p2pquic.lab.changes import ChangeMade
 from p2pquic.lab.measure import Passage, Traces, frames_of, measure
 from p2pquic.lab.scenarios import MOVER, OTHER, SCENARIOS, QuicRole, Scenario, scenario_named
-from p2pquic.session.pair_config import Resilience
+from p2pquic.session.pair_config import RelayUse, Resilience
 
 World = Literal["auto", "kernel", "simulator"]
 SAMPLE = Path("static/output.mp3")
@@ -72,6 +72,8 @@ def _run(options: argparse.Namespace, console: Console) -> int:
     scenario = dataclasses.replace(
         scenario_named(options.scenario), mover_quic_role=options.quic_role
     )
+    if options.relay == "only":
+        scenario = dataclasses.replace(scenario, settles_on="relay")
     world = _choose_world(options.world, console)
     seed = secrets.randbelow(1_000_000) if options.seed is None else options.seed
     out = _fresh_directory(options.out / scenario.name)
@@ -82,7 +84,7 @@ def _run(options: argparse.Namespace, console: Console) -> int:
         if world == "kernel":
             outcome = _run_kernel(scenario, seed + number, directory, options)
         else:
-            outcome = _run_simulator(scenario, seed + number, directory, options.resilience)
+            outcome = _run_simulator(scenario, seed + number, directory, options)
         passages += _conclude(scenario, outcome, console)
         if world == "kernel" and options.media != TONE:
             _print_what_was_heard(outcome.directory, options.media, console)
@@ -117,7 +119,14 @@ def _run_kernel(
 ) -> Outcome:
     from p2pquic.lab import kernel_lab
 
-    kernel_lab.run(scenario, seed, directory, media=options.media, resilience=options.resilience)
+    kernel_lab.run(
+        scenario,
+        seed,
+        directory,
+        media=options.media,
+        resilience=options.resilience,
+        relay=options.relay,
+    )
     changes = [
         msgspec.json.decode(line, type=ChangeMade)
         for line in (directory / "changes.jsonl").read_bytes().splitlines()
@@ -127,11 +136,11 @@ def _run_kernel(
 
 
 def _run_simulator(
-    scenario: Scenario, seed: int, directory: Path, resilience: Resilience
+    scenario: Scenario, seed: int, directory: Path, options: argparse.Namespace
 ) -> Outcome:
     from p2pquic.lab.simulator import Simulation
 
-    simulation = Simulation(scenario, seed, resilience=resilience)
+    simulation = Simulation(scenario, seed, resilience=options.resilience, relay=options.relay)
     simulation.run()
     directory.mkdir(parents=True)
     traces = {host.name: host.trace for host in (simulation.mover, simulation.other)}
@@ -231,6 +240,7 @@ def _parser() -> argparse.ArgumentParser:
         "--media", default=_default_media(), metavar="FILE|tone", help="default: %(default)s"
     )
     run.add_argument("--resilience", choices=get_args(Resilience), default="hedged")
+    run.add_argument("--relay", choices=get_args(RelayUse), default="auto")
     run.add_argument(
         "--quic-role",
         choices=get_args(QuicRole),

@@ -54,7 +54,7 @@ from p2pquic.lab.scenarios import (
 )
 from p2pquic.lab.topology import KernelWorld
 from p2pquic.quic.identity import Identity
-from p2pquic.session.pair_config import Resilience
+from p2pquic.session.pair_config import RelayUse, Resilience
 
 P2PQUIC = (sys.executable, "-m", "p2pquic")
 PORT = 4433  # of the server
@@ -96,6 +96,7 @@ def run(
     command: Sequence[str] = P2PQUIC,
     media: str = "tone",
     resilience: Resilience = "hedged",
+    relay: RelayUse = "auto",
 ) -> Run:
     """Run a scenario once; `media` is what who sends sends (a file or "tone").
 
@@ -114,7 +115,8 @@ def run(
     with ExitStack() as stack:
         world = stack.enter_context(KernelWorld(scenario.topology, scenario.links_up, seed))
         secrets = stack.enter_context(TemporaryDirectory(dir=directory, prefix="server-identity-"))
-        call = _Call(scenario, world, directory, command, resilience)
+        manner = ["--resilience", resilience, "--relay", relay]
+        call = _Call(scenario, world, directory, command, manner)
         stack.callback(call.stop)
         call.start(media, Path(secrets))
         settled = call.wait_until_settled()
@@ -208,13 +210,13 @@ class _Call:
         world: KernelWorld,
         directory: Path,
         command: Sequence[str],
-        resilience: Resilience,
+        manner: Sequence[str],
     ) -> None:
         self._scenario = scenario
         self._world = world
         self._directory = directory
         self._command = command
-        self._resilience = resilience
+        self._manner = manner
         self._programs: dict[str, _Program] = {}  # by host
 
     def start(self, media: str, secrets: Path) -> None:
@@ -301,7 +303,7 @@ class _Call:
     def _peer(self, name: str, role: Role, media: str) -> list[str]:
         sends = [] if role == "receiver" else ["--media", media]
         hears = [] if role == "sender" else ["--sink", str(self._directory / f"{name}.wav")]
-        return ["peer", "--role", role, "--resilience", self._resilience, *sends, *hears]
+        return ["peer", "--role", role, *self._manner, *sends, *hears]
 
     def _wait_for(self, condition: Callable[[], bool], timeout: float, goal: str) -> None:
         give_up = time.monotonic() + timeout

@@ -15,11 +15,9 @@ from collections.abc import Callable, Sequence
 
 from p2pquic.core.actions import Action, SendDatagram
 from p2pquic.core.addresses import LocalSocket, SocketAddress
-from p2pquic.core.frames import Frame
 from p2pquic.core.path import DirectPath, PathAddress, RelayPath
 from p2pquic.core.playout import FRAME_CADENCE
 from p2pquic.core.selector import Candidate, choose
-from p2pquic.core.trace import Copy
 from p2pquic.quic import events
 from p2pquic.quic.config import ConnectionConfig
 from p2pquic.quic.connection import TIMER_SLACK, MultipathConnection
@@ -28,6 +26,7 @@ from p2pquic.quic.packets import destination_connection_id, opens_connection
 from p2pquic.session.direct_paths import DirectPaths
 from p2pquic.session.pair_config import PairConfig
 from p2pquic.session.pair_media import PairMedia
+from p2pquic.session.pair_sending import PairSending
 from p2pquic.session.pair_trace import PairTrace
 from p2pquic.session.relay_route import RelayRoute
 from p2pquic.wire.punch import PunchRequest, PunchResponse
@@ -36,7 +35,6 @@ from p2pquic.wire.signaling import RelayOpened
 PEER_ALPN = "p2pquic/1"
 PUNCH_LABEL = b"EXPORTER-p2pquic-punch"  # RFC 8446 section 7.5
 PUNCH_KEY_SIZE = 32  # bytes
-BLIND_DUPLICATES = 0.1  # seconds frames also go by an untried direct path: one long round trip
 OWN_NEWS = FRAME_CADENCE  # seconds that the kernel's word of a new address may take; as below
 SLOW_NEWS = 0.1  # seconds that word of a move may take; a frame too many is better than one lost
 STATISTICS_INTERVAL = 1.0  # seconds
@@ -60,12 +58,10 @@ class PairSession:
         self._sockets: tuple[LocalSocket, ...] = ()
         self._trace = PairTrace(self.remote, self._actions)
         self._media = PairMedia(self.remote, plays=config.receives, actions=self._actions)
-        self._changed_at = now
+        self._sending = PairSending(self._media, self._direct, self._trace, config.resilience, now)
         self._began_at = now
         self._back_at: float | None = None  # since when a path is possible again, none chosen yet
         self._statistics_at: float | None = None
-        self._older: list[Frame] = []  # to be sent again as soon as the newest has left
-        self._older_at: float | None = None
 
     def drain(self) -> list[Action]:
         """What was ordered since the last call."""
@@ -78,12 +74,13 @@ class PairSession:
     @property
     def deadline(self) -> float | None:
         """When to call `tick`."""
-        times = [self._direct.deadline, self._media.deadline, self._older_at]
+        times = [self._direct.deadline, self._media.deadline]
         if self._connection is not None:
             times.append(self._give_up_at(self._connection))
             if self._has_way_out(self._connection.selected):
                 timer = self._connection.get_timer()
                 times += [self._statistics_at, None if timer is None else timer + TIMER_SLACK]
+                times.append(self._sending.deadline)
         return min((time for time in times if time is not None), default=None)
 
     def owns(self, connection_id: bytes) -> bool:
@@ -208,9 +205,7 @@ class PairSession:
         if selected is None or not self._has_way_out(selected):
             self._media.note_unsent(frame)
             return
-        self._send(frame, selected, now)
-        if now - self._changed_at <= BLIND_DUPLICATES:
-            self._duplicate(frame, now)
+        self._sending.send_new(self._connection, frame, now)
 
     def tick(self, now: float) -> None:
         """The deadline has come."""
@@ -222,11 +217,11 @@ class PairSession:
         if now >= self._give_up_at(connection):
             self._end(f"nothing heard for {self.config.give_up:.0f} s")
             return
-        self._send_older(connection, now)
         for path in self._direct.tick(connection, now):
             self._trace.abandoned(path, "it never answered")
         if not self._has_way_out(connection.selected):
             return
+        self._sending.send_older(connection, now)
         timer = connection.get_timer()
         if timer is not None and now >= timer:
             connection.handle_timer(now)
@@ -393,24 +388,16 @@ class PairSession:
     ) -> None:
         """Send again what may have died on the path before; the new one works since `back`.
 
-        The newest frame leaves before packets are built for the older ones, a breath later.
-
         A change from the relay to a direct path is for the better: the relay still delivers. The
         same direct path again is two ends of one mind; the relay again is another leg of it.
         """
         nothing_died = isinstance(path, DirectPath) and (
             before == path or isinstance(before, RelayPath)
         )
+        assert self._connection is not None
         self._close_dead_paths(now)
-        if nothing_died or not self._has_way_out(path):
-            return
-        self._changed_at = now
-        frames = self._media.unacknowledged(back)
-        for newest in frames[:1]:
-            self._send(newest, path, now)
-            self._duplicate(newest, now)
-        self._older = frames[1:]
-        self._older_at = now if self._older else None
+        if not nothing_died and self._has_way_out(path):
+            self._sending.send_again(self._connection, path, back, now)
 
     def _move_relay(self, now: float) -> None:
         """The server hears us elsewhere: measure that, padded to 1200 bytes, and say so.
@@ -451,23 +438,3 @@ class PairSession:
             path = DirectPath(socket, remote)
             if socket.family == remote.family and path not in self._connection.paths:
                 self._direct.open(self._connection, path, None, now, urgent=True)
-
-    # ---- media -------------------------------------------------------------------------------
-
-    def _send(self, frame: Frame, path: PathAddress, now: float, copy: Copy | None = None) -> None:
-        assert self._connection is not None
-        self._media.send(self._connection, frame, path, self._trace.name(path), now, copy)
-
-    def _send_older(self, connection: MultipathConnection, now: float) -> None:
-        older, self._older, self._older_at = self._older, [], None
-        if connection.selected is not None and self._has_way_out(connection.selected):
-            for frame in older:
-                self._send(frame, connection.selected, now)
-
-    def _duplicate(self, frame: Frame, now: float) -> None:
-        """Send a copy on every path that is being tried: whichever works first, audio is there."""
-        assert self._connection is not None
-        if self.config.resilience == "hedged":
-            for path in self._direct.unproven(self._connection):
-                if path != self._connection.selected:
-                    self._send(frame, path, now, "duplicate")

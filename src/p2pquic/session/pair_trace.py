@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from p2pquic.core.actions import Action, Log
 from p2pquic.core.addresses import LocalSocket
 from p2pquic.core.path import DirectPath, PathAddress
 from p2pquic.core.trace import (
     Closed,
     Connected,
+    Hedging,
     PathAbandoned,
     PathSelected,
     PathStatistics,
@@ -26,6 +29,7 @@ class PairTrace:
         self._actions = actions
         self._acknowledged = 0
         self._lost = 0
+        self._hedges = False
 
     def name(self, path: PathAddress) -> str:
         """A path by the interface it leaves from, and where it leads if that is not the relay."""
@@ -54,6 +58,13 @@ class PairTrace:
     def abandoned(self, path: PathAddress, reason: str) -> None:
         """A path is given up."""
         self._log(PathAbandoned(self.name(path), self._remote, reason))
+
+    def hedging(self, paths: Sequence[PathAddress]) -> None:
+        """Frames are duplicated on these paths; none: no longer. Written when that changes."""
+        names = [self.name(path) for path in paths]
+        if bool(names) != self._hedges:
+            self._hedges = bool(names)
+            self._log(Hedging(self._remote, names, on=self._hedges))
 
     def count(self, *, lost: bool) -> None:
         """A copy of a frame arrived at the other end, or got lost."""
