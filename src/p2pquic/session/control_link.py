@@ -24,7 +24,8 @@ CONTROL_ALPN = "p2pquic-control/1"
 CONTROL_STREAM = 0  # the client's first bidirectional stream
 ANSWER_LIMIT = 10.0  # seconds to wait for a server that may not be there
 PROBE_INTERVAL = 1.0  # seconds between signs of life, so that a lost server is noticed
-CHALLENGE_INTERVAL = 0.2  # seconds between challenges on a path without an answer
+FIRST_CHALLENGE_WAIT = 0.2  # seconds until a path without an answer is challenged again
+LONGEST_CHALLENGE_WAIT = 15.0  # seconds; a Wi-Fi that leads nowhere may lead somewhere later
 
 
 class ControlLink:
@@ -46,6 +47,7 @@ class ControlLink:
         self._give_up_at: float | None = None
         self._probe_at: float | None = None
         self._challenge_at: float | None = None
+        self._challenge_wait = FIRST_CHALLENGE_WAIT
 
     @property
     def deadline(self) -> float | None:
@@ -143,6 +145,7 @@ class ControlLink:
             path = DirectPath(socket, self.server)
             if path not in self._connection.paths:
                 self._connection.open_path(path, proven_rtt=None, now=now)
+        self._challenge_wait = FIRST_CHALLENGE_WAIT
         self._challenge_unproven(now)
         self._prefer(now)
 
@@ -178,7 +181,8 @@ class ControlLink:
         ]
         for path in unproven:
             self._connection.challenge(path)
-        self._challenge_at = now + CHALLENGE_INTERVAL if unproven else None
+        self._challenge_at = now + self._challenge_wait if unproven else None
+        self._challenge_wait = min(2 * self._challenge_wait, LONGEST_CHALLENGE_WAIT)
 
     def _react(self, now: float) -> list[ToPeer]:
         assert self._connection is not None
