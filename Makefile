@@ -13,6 +13,7 @@ SCENARIO ?=
 
 BIN := .venv/bin
 READY := .venv/.ready
+SOUND := .venv/.sound
 P2PQUIC := $(BIN)/p2pquic
 FINGERPRINT := $(BIN)/python -m p2pquic.intermediate.certificate $(CERT) $(KEY)
 # The pin of a server on this machine can be read from its certificate; any other must be given.
@@ -28,10 +29,10 @@ help: ## Show this.
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 	@echo "Variables: INTERMEDIATE_ADDR PIN ROOM ROLE MEDIA SINK SCENARIO, as in make ps ROOM=attic"
 
-demo: $(READY) ## Hear and see a call survive a move, on this machine alone.
+demo: $(SOUND) ## Hear and see a call survive a move, on this machine alone.
 	$(P2PQUIC) lab run break-before-make --demo
 
-test: $(READY) ## Run all tests.
+test: $(SOUND) ## Run all tests.
 	$(BIN)/pytest
 
 check: $(READY) ## Format, lint, types, import direction.
@@ -43,13 +44,13 @@ check: $(READY) ## Format, lint, types, import direction.
 intermediate: $(READY) ## Run the intermediate server at INTERMEDIATE_ADDR.
 	$(P2PQUIC) intermediate --listen $(INTERMEDIATE_ADDR) --cert $(CERT) --key $(KEY)
 
-peer: $(READY) ## Join ROOM as ROLE.
+peer: $(SOUND) ## Join ROOM as ROLE.
 	$(JOIN) --role $(ROLE) --media "$(MEDIA)" --sink "$(SINK)"
 
-ps: $(READY) ## Join ROOM as the sender of MEDIA.
+ps: $(SOUND) ## Join ROOM as the sender of MEDIA.
 	$(JOIN) --role sender --media "$(MEDIA)"
 
-pr: $(READY) ## Join ROOM as a receiver, playing on SINK.
+pr: $(SOUND) ## Join ROOM as a receiver, playing on SINK.
 	$(JOIN) --role receiver --sink "$(SINK)"
 
 cert: $(READY) ## Make the server's certificate, if there is none, and print its pin.
@@ -61,7 +62,7 @@ build: $(READY) ## Build the package into dist/.
 monitor: $(READY) ## Show this host's address changes as they happen.
 	$(P2PQUIC) monitor
 
-lab: $(READY) ## List the lab's scenarios, or run SCENARIO.
+lab: $(SOUND) ## List the lab's scenarios, or run SCENARIO.
 	$(P2PQUIC) lab $(if $(SCENARIO),run $(SCENARIO),list)
 
 lock: ## Renew requirements.lock after a change in pyproject.toml.
@@ -76,8 +77,13 @@ clean: ## Remove everything made, except out/.
 	rm -rf .venv build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find src tests -name __pycache__ -prune -exec rm -r {} +
 
+# What plays or measures needs GStreamer and the lab's programs; a server needs Python alone.
+$(SOUND): $(READY)
+	PYTHON="$(PYTHON)" tools/setup-system.sh everything
+	touch $@
+
 $(READY): requirements.lock pyproject.toml tools/setup-system.sh
-	PYTHON="$(PYTHON)" tools/setup-system.sh
+	PYTHON="$(PYTHON)" tools/setup-system.sh python
 	[ -x $(BIN)/pip ] || $(PYTHON) -m venv --clear .venv
 	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .

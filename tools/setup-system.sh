@@ -4,6 +4,7 @@
 set -euo pipefail
 
 PYTHON=${PYTHON:-python3}
+wanted=${1:-everything} # or "python", which is all a server needs
 missing=()
 
 need() { # need PACKAGE COMMAND...: the package is missing unless the command succeeds
@@ -29,14 +30,14 @@ if command -v "$PYTHON" >/dev/null; then
 else
     missing+=(python3 python3-venv)
 fi
-need gstreamer1.0-tools command -v gst-launch-1.0
-need gstreamer1.0-plugins-base elements decodebin audioconvert audioresample opusenc opusdec
-need gstreamer1.0-plugins-good elements rtpopuspay rtpstreampay rtpjitterbuffer wavenc mpg123audiodec
-if [ "$(uname)" = Linux ]; then # the lab is made of Linux network namespaces
-    need iproute2 command -v ip
-    need nftables env PATH="$PATH:/usr/sbin:/sbin" sh -c 'command -v nft'
-    need procps command -v sysctl
-    need util-linux command -v unshare
+if [ "$wanted" = everything ]; then
+    need gstreamer1.0-tools command -v gst-launch-1.0
+    need gstreamer1.0-plugins-base elements decodebin audioconvert audioresample opusenc opusdec
+    need gstreamer1.0-plugins-good elements rtpopuspay rtpstreampay rtpjitterbuffer wavenc mpg123audiodec
+    if [ "$(uname)" = Linux ]; then # the lab is made of Linux network namespaces
+        need iproute2 command -v ip
+        need nftables env PATH="$PATH:/usr/sbin:/sbin" sh -c 'command -v nft'
+    fi
 fi
 
 if [ ${#missing[@]} -eq 0 ]; then

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import socket
 import sys
 import traceback
@@ -29,6 +30,8 @@ DEFAULT_INTERMEDIATE = "127.0.0.1:12345"
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit code and never a traceback, except with --debug."""
     words = list(sys.argv[1:] if arguments is None else arguments)
+    if arguments is None:  # as a program: until a command knows better, a signal ends it well
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
     debug = "--debug" in words
     try:
         if words[:1] == ["lab"]:
@@ -147,6 +150,7 @@ def _look_up(text: str) -> SocketAddress:
         found = socket.getaddrinfo(host, int(port), type=socket.SOCK_DGRAM)
     except (OSError, UnicodeError) as error:
         raise UsageError(f"Cannot find the host {host!r}: {error}.") from None
+    found.sort(key=lambda entry: entry[0] != socket.AF_INET)  # what a server listens on by default
     return SocketAddress(str(found[0][4][0]), int(port))
 
 

@@ -16,7 +16,7 @@ import pytest
 from p2pquic.core.errors import MissingRequirementError, UsageError
 from p2pquic.lab.alignment import Alignment, align, read_samples
 from p2pquic.media import playout
-from p2pquic.media.playout import QUEUE_LENGTH, Playout, open_playout
+from p2pquic.media.playout import QUEUE_LENGTH, Playout, check_wav_file, open_playout
 from p2pquic.media.source import open_source
 
 SAMPLE = "static/output.mp3"
@@ -112,10 +112,19 @@ def test_writing_never_waits_and_drops_the_oldest() -> None:
 
 
 def test_a_place_that_cannot_be_written_is_named(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match=r"no/x.wav cannot be written: No such file or directory"):
+    with pytest.raises(UsageError, match=r"no/x.wav cannot be written: no such folder"):
         asyncio.run(open_and_close(str(tmp_path / "no" / "x.wav")))
     with pytest.raises(UsageError, match=r"'song.mp3' is no place to play to. Use speaker, none"):
         asyncio.run(open_and_close("song.mp3"))
+
+
+def test_looking_whether_a_recording_can_be_made_touches_none(tmp_path: Path) -> None:
+    old = tmp_path / "heard.wav"
+    old.write_bytes(b"an older call")
+    check_wav_file(str(old))
+    check_wav_file(str(tmp_path / "new.wav"))
+    assert old.read_bytes() == b"an older call"
+    assert [each.name for each in tmp_path.iterdir()] == ["heard.wav"]
 
 
 def test_a_playout_that_cannot_start_says_why(monkeypatch: pytest.MonkeyPatch) -> None:

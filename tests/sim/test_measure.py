@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 
 from p2pquic.core.trace import Entry, FrameReceived, FrameRepeated, FrameSent, FrameUnsent
@@ -117,6 +119,22 @@ def test_gap_outage_and_copies_are_counted() -> None:
     assert passage.gap == pytest.approx(USABLE + RELAY_AFTER - (9.98 + DIRECT_BEFORE))
     assert (passage.resent, passage.duplicated) == (2, 3)
     assert [path for _, path in passage.timeline] == ["direct/eth0", "relay/eth0"]
+
+
+def test_a_direction_that_never_comes_back_is_no_short_gap() -> None:
+    traces = trace_pair(delivered(set(range(50, 150))))
+    (passage,) = measure(SCENARIO, traces, CHANGES)
+    assert passage.gap == math.inf
+    assert passage.lost > 50
+
+
+def test_with_an_overlap_no_loss_is_excused() -> None:
+    down = [
+        ChangeMade("interface_up", "mover", "rmnet0", DOWN - 2, DOWN - 2, 0.0),
+        ChangeMade("interface_down", "mover", "wlan0", DOWN, DOWN, 0.0),
+    ]
+    (passage,) = measure(SCENARIO, trace_pair(delivered({49, 50, 51})), down)
+    assert (passage.lost, passage.late) == (3, 0)
 
 
 def test_moves_are_paired_in_order() -> None:

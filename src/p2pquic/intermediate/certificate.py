@@ -12,7 +12,7 @@ import os
 import sys
 from pathlib import Path
 
-from p2pquic.core.errors import UsageError
+from p2pquic.core.errors import P2PQuicError, UsageError
 from p2pquic.quic.identity import Identity, write_private_file
 
 SECRET_BYTES = 32  # as many as the keyed hash that uses it takes at most
@@ -57,4 +57,7 @@ def load_or_create_secret(file: Path) -> bytes:
 
 
 if __name__ == "__main__":
-    print(load_or_create_identity(Path(sys.argv[1]), Path(sys.argv[2])).fingerprint)
+    try:
+        print(load_or_create_identity(Path(sys.argv[1]), Path(sys.argv[2])).fingerprint)
+    except P2PQuicError as error:
+        sys.exit(f"p2pquic: {error}")

@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import os
 import secrets
 import signal
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, get_args
@@ -78,20 +80,21 @@ def _run(options: argparse.Namespace, console: Console) -> int:
     seed = secrets.randbelow(1_000_000) if options.seed is None else options.seed
     out = _fresh_directory(options.out / scenario.name)
     passages: list[Passage] = []
-    for number in range(options.runs):
-        directory = out / f"run-{number + 1}"
-        console.print(f"{scenario.name}, run {number + 1} of {options.runs}, seed {seed + number}")
-        if world == "kernel":
-            outcome = _run_kernel(scenario, seed + number, directory, options)
-        else:
-            outcome = _run_simulator(scenario, seed + number, directory, options)
-        passages += _conclude(scenario, outcome, console)
-        if world == "kernel" and options.media != TONE:
-            _print_what_was_heard(outcome.directory, options.media, console)
-    if passages:
-        console.print(report.table(passages))
-        (out / "passages.json").write_bytes(msgspec.json.format(msgspec.json.encode(passages)))
-    if options.demo:
+    run = _run_kernel if world == "kernel" else _run_simulator
+    try:
+        for number in range(options.runs):
+            console.print(
+                f"{scenario.name}, run {number + 1} of {options.runs}, seed {seed + number}"
+            )
+            outcome = run(scenario, seed + number, out / f"run-{number + 1}", options)
+            passages += _conclude(scenario, outcome, console)
+            if world == "kernel" and options.media != TONE:
+                _print_what_was_heard(outcome.directory, options.media, console)
+    finally:  # a run that fails does not take the others' figures with it
+        if passages:
+            console.print(report.table(passages))
+            (out / "passages.json").write_bytes(msgspec.json.format(msgspec.json.encode(passages)))
+    if options.demo and passages:
         console.print(report.sentence(passages))
     console.print(f"Traces, picture and sound: {out}")
     return 0
@@ -101,11 +104,14 @@ def _choose_world(wanted: World, console: Console) -> Literal["kernel", "simulat
     """Real kernels where this machine allows it; asking makes this process able to."""
     if wanted == "simulator":
         return "simulator"
-    from p2pquic.lab.namespaces import gain_rights, require_programs
+    from p2pquic.lab.namespaces import Namespace, gain_rights, require_programs
 
     try:
         gain_rights()
         require_programs()
+        with closing(Namespace("trial")) as trial:
+            os.close(trial.open_tun("tun0"))
+            trial.set_sysctls({"ipv4/ip_forward": "1"})
     except MissingRequirementError as error:
         if wanted == "kernel":
             raise
@@ -211,11 +217,19 @@ def _read_trace(directory: Path, name: str) -> Iterator[Entry]:
 
 
 def _fresh_directory(wanted: Path) -> Path:
-    """The directory, or the first of its kind with a number that is not there yet."""
+    """Make the directory, or the first of its kind with a number that is not there yet.
+
+    Raises:
+        UsageError: nothing can be written there.
+    """
     candidate, number = wanted, 1
     while candidate.exists():
         number += 1
         candidate = wanted.with_name(f"{wanted.name}-{number}")
+    try:
+        candidate.mkdir(parents=True)
+    except OSError as error:
+        raise UsageError(f"Cannot write to {wanted}: {error.strerror}. Use --out.") from None
     return candidate
 
 

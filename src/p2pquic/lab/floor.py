@@ -2,7 +2,8 @@
 
 The gap is between two arrivals: the last frame that could still get through before the move and
 the first that could after it. Both follow from when the source's frames were due, when the
-interface died and the next was usable, and the one-way delays; nothing of ours is in it.
+interface died and the next was usable, and the one-way delays; nothing of ours is in it. Towards
+the mover it is the floor of an answer that takes the way the news of the move came.
 
                                       down           usable
     mover sends     |----|----|----|---x..............|=> relay or direct
@@ -63,7 +64,9 @@ class Delays:
     @property
     def first(self) -> float:
         """Of the first path that can carry a frame from the mover's new address."""
-        return self.direct_after if self.other_is_public else self.relay_after
+        if self.other_is_public and not self.relayed:
+            return self.direct_after
+        return self.relay_after
 
 
 def floor(

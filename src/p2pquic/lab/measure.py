@@ -51,8 +51,8 @@ class Passage:
 
     `lost` were never delivered though due while the sender had a working path, or at most 400 ms
     before one returned; `late` are older frames of an outage, dropped on purpose. `direct_again`
-    counts from the moment a path is there to the first frame on a direct one; None if there was
-    none. `timeline` are the paths of the first arrivals and when each began, after `move.down`.
+    counts from the moment an address is usable until the mover's next frame takes a direct path;
+    None if none did. `timeline`: the paths of first arrivals and when each began, from the cut on.
     """
 
     direction: Direction
@@ -167,14 +167,14 @@ def _passage(
     return Passage(
         direction=direction,
         move=move,
-        gap=_longest_gap([time for time, _ in arrivals], begin, end),
+        gap=_longest_gap([time for time, _ in arrivals], begin, end, move.moment),
         floor=floor(direction, sorted(frames.due.values()), _as_it_was(move, frames), delays),
         lost=len(missing) - excused,
         late=excused,
         resent=sum(begin <= time <= end for time in frames.resent),
         duplicated=sum(begin <= time <= end for time in frames.repeated),
         first_out=_first_out(mover_trace, move),
-        direct_again=_direct_again(arrivals, move, mover_trace),
+        direct_again=_direct_again(move, mover_trace),
         timeline=_timeline(arrivals, move, begin, end),
     )
 
@@ -191,13 +191,18 @@ def _as_it_was(move: MoveMade, frames: Frames) -> MoveMade:
 
 
 def _is_excused(due: float, move: MoveMade, flight: float) -> bool:
-    """Whether no sender could have got this frame through, or should have wanted to."""
+    """Whether no sender could have got this frame through, or should have wanted to.
+
+    With an overlap there is always a path: nothing is excused.
+    """
     cut = move.down - flight - (AMBIGUOUS if flight else 0.0)
-    back = max(move.moment - RESEND_WINDOW, move.down + AMBIGUOUS)
-    return cut < due < back
+    return not move.has_overlap and cut < due < move.moment - RESEND_WINDOW
 
 
-def _longest_gap(times: Sequence[float], begin: float, end: float) -> float:
+def _longest_gap(times: Sequence[float], begin: float, end: float, moment: float) -> float:
+    """Infinite if nothing arrived any more once there was a path again."""
+    if not any(moment < time <= end for time in times):
+        return math.inf
     return max(
         (
             after - before
@@ -214,20 +219,15 @@ def _first_out(trace: Sequence[Entry], move: MoveMade) -> float | None:
     return next((time - move.moment for time in times if time >= move.moment), None)
 
 
-def _direct_again(
-    arrivals: Sequence[tuple[float, str]], move: MoveMade, mover_trace: Sequence[Entry]
-) -> float | None:
-    selected = [
-        entry.t
+def _direct_again(move: MoveMade, mover_trace: Sequence[Entry]) -> float | None:
+    selected = (
+        entry.t - move.moment
         for entry in mover_trace
         if isinstance(entry.record, PathSelected)
         and entry.record.kind == "direct"
         and entry.t >= move.moment
-    ]
-    if not selected or move.has_overlap:
-        return None
-    heard = (time for time, path in arrivals if time >= selected[0] and path.startswith("direct"))
-    return min(selected[0], next(heard, math.inf)) - move.moment
+    )
+    return None if move.has_overlap else next(selected, None)
 
 
 def _timeline(

@@ -55,6 +55,7 @@ def require_programs() -> None:
     Raises:
         MissingRequirementError: one is not; the text names its package.
     """
+    os.environ["PATH"] += ":/usr/sbin:/sbin"  # where Debian has them and a user does not look
     for program, package in PROGRAMS.items():
         if shutil.which(program) is None:
             raise MissingRequirementError(
@@ -134,13 +135,22 @@ class Namespace:
         return _in_a_thread(enter_and_call)
 
     def set_sysctls(self, values: dict[str, str]) -> None:
-        """Set kernel parameters of this namespace, by path below /proc/sys/net."""
+        """Set kernel parameters of this namespace, by path below /proc/sys/net.
+
+        Raises:
+            MissingRequirementError: it is not for us to set them.
+        """
 
         def write() -> None:
             for path, value in values.items():
                 Path("/proc/sys/net", path).write_text(value)
 
-        self.call(write)
+        try:
+            self.call(write)
+        except OSError as error:
+            raise MissingRequirementError(
+                f"The lab may not set {error.filename} ({error.strerror}); containers forbid it."
+            ) from None
 
     def open_tun(self, device: str) -> int:
         """Create the TUN device `device` here; reading the descriptor gives IP packets sent to it.

@@ -20,6 +20,7 @@ from typing import assert_never
 
 from p2pquic.core.actions import Finish, Log, PlayMedia, SendDatagram, StartMedia, StopMedia
 from p2pquic.core.addresses import LocalAddress, LocalSocket, SocketAddress
+from p2pquic.core.errors import P2PQuicError
 from p2pquic.core.events import (
     DatagramReceived,
     DeadlinePassed,
@@ -51,7 +52,7 @@ class StandstillError(AssertionError):
     """A session asks again and again to be called at once, and nothing comes of it."""
 
 
-class NeverSettledError(AssertionError):
+class NeverSettledError(P2PQuicError):
     """The call did not get as far as its scenario wants before anything changes."""
 
 
@@ -144,7 +145,10 @@ class Simulation:
         self.at(self.now + self.scenario.stagger, lambda: self._refresh_sockets(self.mover))
         while not self._is_settled():
             if self.now > ORIGIN + SETTLE_LIMIT:
-                raise NeverSettledError(f"{self.scenario.name}, seed {self.seed}")
+                raise NeverSettledError(
+                    f"The call of {self.scenario.name} (seed {self.seed}) never settled on a "
+                    f"{self.scenario.settles_on} path within {SETTLE_LIMIT:.0f} s."
+                )
             self.run_until(self.now + 0.05)
 
     def run_until(self, end: float) -> None:

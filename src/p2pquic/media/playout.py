@@ -10,6 +10,7 @@ sound after a gap stands where it stood at the source: nothing is cut out, nothi
 from __future__ import annotations
 
 import asyncio
+import os
 import subprocess
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -60,14 +61,26 @@ def playout_error(sink: str, reason: str) -> P2PQuicError:
     return MissingRequirementError(f"GStreamer cannot play to {sink}: {reason}.")
 
 
+def check_wav_file(sink: str) -> None:
+    """See that the file could be written, without touching it.
+
+    Raises:
+        UsageError: it is no WAV file, or it cannot be written.
+    """
+    path = Path(sink)
+    if path.suffix.lower() != ".wav":
+        raise UsageError(f"{sink!r} is no place to play to. Use speaker, none or FILE.wav.")
+    if not os.access(path if path.exists() else path.parent, os.W_OK) or path.is_dir():
+        raise UsageError(f"{sink} cannot be written: no such folder, or no right to.")
+
+
 def open_wav_file(sink: str) -> IO[bytes]:
     """Create the file to write.
 
     Raises:
         UsageError: it is no WAV file, or it cannot be written.
     """
-    if Path(sink).suffix.lower() != ".wav":
-        raise UsageError(f"{sink!r} is no place to play to. Use speaker, none or FILE.wav.")
+    check_wav_file(sink)
     try:
         return open(sink, "wb")
     except OSError as error:

@@ -5,6 +5,7 @@ A missing plugin would otherwise show up in the middle of a call as a pipeline t
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 from collections.abc import Callable, Iterable
@@ -19,7 +20,7 @@ from p2pquic.media.gstreamer import (
     elements_of,
     environment,
 )
-from p2pquic.media.playout import open_wav_file, playout_error, playout_pipeline
+from p2pquic.media.playout import check_wav_file, playout_error, playout_pipeline
 from p2pquic.media.source import open_media_file, source_error, source_pipeline
 
 PROBE_TIMEOUT = 15.0  # seconds; GStreamer's first start on a machine scans all its plugins
@@ -32,6 +33,8 @@ def check_requirements(*, media: str | None, sink: str | None) -> None:
         MissingRequirementError: GStreamer, one of its plugins or a sound device is missing.
         UsageError: the file cannot be read, holds no audio, or cannot be written.
     """
+    if media is not None and sink is not None and os.path.realpath(media) == os.path.realpath(sink):
+        raise UsageError(f"{sink} cannot be sent and recorded over at once.")
     pipelines = [source_pipeline(media)] if media is not None else []
     pipelines += [playout_pipeline(sink)] if sink is not None else []
     check_elements(element for pipeline in pipelines for element in elements_of(pipeline))
@@ -96,7 +99,7 @@ def check_sink(sink: str) -> None:
         case "none":
             pass
         case _:
-            open_wav_file(sink).close()
+            check_wav_file(sink)
 
 
 def _probe(

@@ -88,7 +88,10 @@ class UdpSockets:
         try:
             return self._add(open_udp_socket(address), interface="")
         except OSError as error:
-            raise UsageError(f"Cannot listen on {address}: {_reason(error)}.") from None
+            hint = ""
+            if error.errno == errno.EADDRNOTAVAIL:
+                hint = f" No interface here has it; behind a NAT, listen on 0.0.0.0:{address.port}."
+            raise UsageError(f"Cannot listen on {address}: {_reason(error)}.{hint}") from None
 
     def follow(self, addresses: Iterable[LocalAddress]) -> tuple[LocalSocket, ...]:
         """Have exactly one socket per address: open the new, close the vanished, keep the rest.

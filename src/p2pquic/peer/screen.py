@@ -78,7 +78,9 @@ class CallView:
             case MemberJoined(peer, role):
                 self._remote(peer).role = role
             case MemberLeft(peer):
-                self.remotes.pop(peer, None)
+                view = self.remotes.get(peer)
+                if view is not None and not view.connected:  # a running call goes on without
+                    del self.remotes[peer]
             case record:
                 return self._update_remote(record) or text is not None
         return True

@@ -74,6 +74,8 @@ class ControlLink:
             socket: address for socket, address in self.observed.items() if socket in self._sockets
         }
         if self._connection is None or not self._connection.is_confirmed:
+            if sockets and not self._sockets:
+                self._give_up_at = self._give_up_at or now + ANSWER_LIMIT
             self._connect_from_the_first(now)
         else:
             self._move(now)
@@ -96,6 +98,9 @@ class ControlLink:
             self.failure = (
                 f"The intermediate server at {self.server} does not answer. "
                 "Check the address, that it runs, and that UDP to it is not blocked."
+                if self._sockets
+                else f"This network has no IPv{self.server.family} address, so the intermediate "
+                f"server at {self.server} is out of reach. Try another network or address of it."
             )
         if self._connection is None:
             return []

@@ -99,6 +99,7 @@ class PeerSession:
         self._registered = False
         self._frame = 0
         self._media_started = False
+        self._server_lost: str | None = None
         self._drops = DropLimit()
         self._actions: list[Action] = []
 
@@ -277,17 +278,24 @@ class PeerSession:
         ):
             self._media_started = True
             others.append(StartMedia())
-        self._pairs = {peer: pair for peer, pair in self._pairs.items() if not pair.is_over}
+        self._pairs = {
+            peer: pair
+            for peer, pair in self._pairs.items()
+            if not pair.is_over and (pair.is_connected or self._server_lost is None)
+        }
         own, self._actions = self._actions, []
         actions = [*sends, *own, *others]
         if self._control.failure is not None:
             actions += self._on_server_lost(self._control.failure)
+        elif self._server_lost is not None and not self._pairs:
+            actions += self._on_server_lost(self._server_lost)
         return actions
 
     def _on_server_lost(self, reason: str) -> list[Action]:
         """Without a server there is nobody to meet; running calls go on."""
         self._control.failure = None
-        if any(pair.is_connected for pair in self._pairs.values()):
+        self._server_lost = reason
+        if self._pairs:
             return [Log(Failed(f"{reason} The call goes on."))]
         return [Log(Failed(reason)), Log(Closed(reason)), Finish(reason, failed=True)]
 
