@@ -11,7 +11,7 @@ import subprocess
 from collections.abc import Callable, Iterable
 from typing import IO
 
-from p2pquic.core.errors import MissingRequirementError, P2PQuicError
+from p2pquic.core.errors import MissingRequirementError, P2PQuicError, UsageError
 from p2pquic.media.gstreamer import (
     INSPECT,
     INSTALL_HINT,
