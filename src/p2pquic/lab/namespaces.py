@@ -49,13 +49,17 @@ class CommandFailedError(P2PQuicError):
     """A program the lab needs to build its world failed."""
 
 
+SYSTEM_PROGRAMS = ":/usr/sbin:/sbin"  # where Debian keeps them and an ordinary user does not look
+
+
 def require_programs() -> None:
     """Make sure the programs of the system that a lab calls are there.
 
     Raises:
         MissingRequirementError: one is not; the text names its package.
     """
-    os.environ["PATH"] += ":/usr/sbin:/sbin"  # where Debian has them and a user does not look
+    if not os.environ["PATH"].endswith(SYSTEM_PROGRAMS):
+        os.environ["PATH"] += SYSTEM_PROGRAMS
     for program, package in PROGRAMS.items():
         if shutil.which(program) is None:
             raise MissingRequirementError(
