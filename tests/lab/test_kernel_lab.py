@@ -21,7 +21,7 @@ pytestmark = [pytest.mark.lab, pytest.mark.slow]
 
 STAND_IN = [sys.executable, str(Path(__file__).with_name("stand_in.py"))]
 OUTAGE = 0.1  # seconds
-MARGIN = 0.010  # seconds a busy machine may add to a gap
+MARGIN = 0.050  # seconds a machine shared with others may add to a gap or a change
 SCENARIO = dataclasses.replace(
     scenario_named("relay-only"),
     moves=(break_before_make(gone="wlan0", come="rmnet0", outage=OUTAGE),),
@@ -61,7 +61,7 @@ def test_a_run_leaves_its_plan_its_traces_its_changes_and_its_outcome(tmp_path: 
     assert (down.kind, up.kind) == ("interface_down", "interface_up")
     assert outcome.settled < down.start < down.end < up.start < up.end < outcome.end
     assert up.outage_ms == pytest.approx(1000 * (up.end - down.start), abs=0.01)
-    assert 100 <= up.outage_ms < 110
+    assert 1000 * OUTAGE <= up.outage_ms < 1000 * (OUTAGE + MARGIN)
 
 
 def test_a_call_without_a_protocol_is_interrupted_by_what_physics_asks(tmp_path: Path) -> None:
