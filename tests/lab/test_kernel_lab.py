@@ -61,7 +61,7 @@ def test_a_run_leaves_its_plan_its_traces_its_changes_and_its_outcome(tmp_path: 
     assert (down.kind, up.kind) == ("interface_down", "interface_up")
     assert outcome.settled < down.start < down.end < up.start < up.end < outcome.end
     assert up.outage_ms == pytest.approx(1000 * (up.end - down.start), abs=0.01)
-    assert 1000 * OUTAGE <= up.outage_ms < 1000 * (OUTAGE + MARGIN)
+    assert up.outage_ms == pytest.approx(1000 * OUTAGE, abs=1000 * MARGIN)
 
 
 def test_a_call_without_a_protocol_is_interrupted_by_what_physics_asks(tmp_path: Path) -> None:
