@@ -122,7 +122,6 @@ class Simulation:
             for name in ("mover", "other")
         )
         self.hosts = {host.name: host for host in (self.mover, self.other, self.server)}
-        self.peer_ids = {name: identities[name].peer_id for name in identities}
 
     # ---- running -----------------------------------------------------------------------------
 

@@ -376,7 +376,7 @@ class ManyPathsConnection(QuicConnection):
             return True
         for path in self._paths.values():
             if path is not self._selected and not path.is_validated:
-                self.close_path(path.addr, self._now)
+                self.close_path(path.addr, self.heard_at)
                 self._tell(events.PathRetired(path.addr))
                 return True
         return False

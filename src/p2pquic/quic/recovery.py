@@ -63,7 +63,6 @@ class PathRecovery(QuicPacketRecovery):
         self._order: dict[int, int] = {}  # packet number -> how many this path sent before it
         self._sent_count = 0
         self._newest_acknowledged = -1  # in this path's order
-        self._newest_acknowledged_sent = -1.0
 
     @property
     def rtt(self) -> float | None:
@@ -110,11 +109,10 @@ class PathRecovery(QuicPacketRecovery):
     ) -> None:
         if space.is_application_data:
             space = self.sent
-            for number, packet in reversed(space.sent_packets.items()):
+            for number in reversed(space.sent_packets):
                 if number in ack_rangeset:
-                    if self._order[number] > self._newest_acknowledged:
-                        self._newest_acknowledged = self._order[number]
-                        self._newest_acknowledged_sent = packet.sent_time or 0.0
+                    order = self._order[number]
+                    self._newest_acknowledged = max(self._newest_acknowledged, order)
                     break
         super().on_ack_received(
             ack_rangeset=ack_rangeset, ack_delay=ack_delay, now=now, space=space

@@ -56,8 +56,7 @@ class DirectPaths:
         self.last_remote: SocketAddress | None = None  # where a direct path last worked
         self.key: bytes | None = None  # of punches; known to the two ends alone
         self._round = -1  # of the candidates in force
-        self._request_name = f"{other}:{me}"
-        self._response_name = f"{me}:{other}"
+        self._username = f"{other}:{me}"  # of all we send: receiver, sender
         self._entropy = entropy
         self._punching = Punching()
         self._probes: dict[bytes, _Probe] = {}
@@ -104,7 +103,7 @@ class DirectPaths:
             return [], None
         pair = Pair(local, remote)
         if isinstance(punch, PunchRequest):
-            answer = encode_response(punch.transaction, self._request_name, remote, self.key)
+            answer = encode_response(punch.transaction, self._username, remote, self.key)
             sends = [SendDatagram(local, remote, answer)]
             if self._punching.heard(pair, now):
                 sends += self.punch(now)
@@ -123,7 +122,7 @@ class DirectPaths:
         for pair in self._punching.due(now):
             transaction = self._entropy(TRANSACTION_SIZE)
             self._probes[transaction] = _Probe(pair, now)
-            request = encode_request(transaction, self._request_name, self.key)
+            request = encode_request(transaction, self._username, self.key)
             sends.append(SendDatagram(pair.local, pair.remote, request))
         while len(self._probes) > TRANSACTIONS_KEPT:
             del self._probes[next(iter(self._probes))]
