@@ -6,6 +6,7 @@ import dataclasses
 
 import pytest
 
+from p2pquic.core.events import Resilience
 from p2pquic.core.trace import (
     Closed,
     Dropped,
@@ -20,7 +21,6 @@ from p2pquic.lab.changes import moves_made
 from p2pquic.lab.measure import connections, frames_of, measure, undelivered
 from p2pquic.lab.scenarios import QuicRole, scenario_named
 from p2pquic.lab.simulator import Simulation
-from p2pquic.session.pair_config import Resilience
 
 MARGIN = 0.005  # seconds above the floor: what the program may add of its own, in virtual time
 BOTH_QUIC_ROLES: tuple[QuicRole, ...] = ("client", "server")

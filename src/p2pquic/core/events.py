@@ -6,8 +6,12 @@ A session's whole input is `handle(event, now)`; `now` is seconds of one monoton
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 from p2pquic.core.addresses import LocalSocket, SocketAddress
+
+Resilience = Literal["lean", "hedged", "hot"]
+"""Whether frames are duplicated: never, while a path is in doubt, or always on two paths."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,10 +47,24 @@ class DeadlinePassed:
 
 
 @dataclass(frozen=True, slots=True)
+class ResilienceChosen:
+    """The person wants this manner from now on."""
+
+    resilience: Resilience
+
+
+@dataclass(frozen=True, slots=True)
 class HangUpRequested:
     """The person, or a signal, ends it: say goodbye and finish."""
 
     reason: str
 
 
-Event = SocketsChanged | DatagramReceived | MediaPacketReady | DeadlinePassed | HangUpRequested
+Event = (
+    SocketsChanged
+    | DatagramReceived
+    | MediaPacketReady
+    | DeadlinePassed
+    | ResilienceChosen
+    | HangUpRequested
+)

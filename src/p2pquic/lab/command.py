@@ -23,12 +23,13 @@ from rich.console import Console
 from rich.table import Table
 
 from p2pquic.core.errors import MissingRequirementError, UsageError
+from p2pquic.core.events import Resilience
 from p2pquic.core.trace import Entry, FrameReceived, Registered, from_line, to_line
 from p2pquic.lab import report
 from p2pquic.lab.changes import ChangeMade
 from p2pquic.lab.measure import Passage, Traces, frames_of, measure
 from p2pquic.lab.scenarios import MOVER, OTHER, SCENARIOS, QuicRole, Scenario, scenario_named
-from p2pquic.session.pair_config import RelayUse, Resilience
+from p2pquic.session.pair_config import RelayUse
 
 World = Literal["auto", "kernel", "simulator"]
 SAMPLE = Path("static/output.mp3")

@@ -31,6 +31,7 @@ import msgspec
 
 from p2pquic.core.addresses import SocketAddress
 from p2pquic.core.errors import P2PQuicError, UsageError
+from p2pquic.core.events import Resilience
 from p2pquic.core.trace import (
     Connected,
     Entry,
@@ -54,7 +55,7 @@ from p2pquic.lab.scenarios import (
 )
 from p2pquic.lab.topology import KernelWorld
 from p2pquic.quic.identity import Identity
-from p2pquic.session.pair_config import RelayUse, Resilience
+from p2pquic.session.pair_config import RelayUse
 
 P2PQUIC = (sys.executable, "-m", "p2pquic")
 PORT = 4433  # of the server
@@ -332,6 +333,8 @@ def _make(change: Change, world: KernelWorld, outages: Outages) -> ChangeMade:
         case "interface_up":
             span = world.interface_up(link)
             outage = outages.gained(link, span.end)
+        case _:
+            raise NotImplementedError(change.kind)
     return ChangeMade(change.kind, *link, *span, outage_ms=round(1000 * outage, 3))
 
 

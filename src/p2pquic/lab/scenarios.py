@@ -30,7 +30,15 @@ MOVER, OTHER, SERVER = "mover", "other", "server"  # the names of the three host
 Dependence = Literal["endpoint-independent", "address-dependent", "address-and-port-dependent"]
 Role = Literal["sender", "receiver", "both"]
 QuicRole = Literal["client", "server", "any"]
-ChangeKind = Literal["interface_down", "interface_up"]
+ChangeKind = Literal[
+    "interface_down",  # the kernel loses link, routes and address, and says so
+    "interface_up",
+    "link_dies",  # the access network carries nothing, either way; no kernel notices
+    "link_recovers",
+    "way_dies",  # nothing passes any more from this link towards another; one way only
+    "way_recovers",
+    "nat_forgets",  # the NAT forgets every mapping and gives other ports from now on
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,12 +150,16 @@ def _access(number: int, nat: Nat | None) -> Access:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """Something that happens to an interface, `at` seconds after its move begins."""
+    """Something that happens to an interface, `at` seconds after its move begins.
+
+    `towards` is the far link of a way that dies or recovers, and of nothing else.
+    """
 
     at: float
     kind: ChangeKind
     interface: str
     host: str = MOVER
+    towards: Link | None = None
 
     @property
     def link(self) -> Link:

@@ -27,6 +27,7 @@ from p2pquic.core.events import (
     Event,
     HangUpRequested,
     MediaPacketReady,
+    Resilience,
     SocketsChanged,
 )
 from p2pquic.core.machine import Machine
@@ -36,7 +37,7 @@ from p2pquic.lab.scenarios import FRAME_CADENCE, Change, Scenario, timeline
 from p2pquic.lab.virtual_internet import VirtualInternet
 from p2pquic.quic.identity import Identity
 from p2pquic.session.intermediate_session import IntermediateSession
-from p2pquic.session.pair_config import RelayUse, Resilience
+from p2pquic.session.pair_config import RelayUse
 from p2pquic.session.peer_session import PeerConfig, PeerSession
 
 SERVER_PORT = 12345
@@ -177,12 +178,15 @@ class Simulation:
     def apply(self, change: Change) -> None:
         """An interface goes or comes, now."""
         outage = 0.0
-        if change.kind == "interface_down":
-            self.internet.interface_down(change.link)
-            self._outages.lost(change.link, self.now)
-        else:
-            self.internet.interface_up(change.link)
-            outage = self._outages.gained(change.link, self.now)
+        match change.kind:
+            case "interface_down":
+                self.internet.interface_down(change.link)
+                self._outages.lost(change.link, self.now)
+            case "interface_up":
+                self.internet.interface_up(change.link)
+                outage = self._outages.gained(change.link, self.now)
+            case _:
+                raise NotImplementedError(change.kind)
         made = ChangeMade(change.kind, *change.link, self.now, self.now, round(1000 * outage, 3))
         self.changes.append(made)
         self._refresh_sockets(self.hosts[change.host])

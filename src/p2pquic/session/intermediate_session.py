@@ -19,6 +19,7 @@ from p2pquic.core.events import (
     Event,
     HangUpRequested,
     MediaPacketReady,
+    ResilienceChosen,
     SocketsChanged,
 )
 from p2pquic.core.path import DirectPath
@@ -135,7 +136,7 @@ class IntermediateSession:
                 for client in self._clients:
                     client.connection.close(reason_phrase="the server stops")
                 return [*self._flush(now), Log(Closed(reason)), Finish(reason)]
-            case SocketsChanged() | MediaPacketReady():
+            case SocketsChanged() | MediaPacketReady() | ResilienceChosen():
                 pass  # the server's one socket stays, and it has no media
         return self._flush(now)
 

@@ -6,10 +6,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from p2pquic.core.addresses import SocketAddress
+from p2pquic.core.events import Resilience
 from p2pquic.wire.signaling import Member
-
-Resilience = Literal["lean", "hedged"]
-"""Whether frames are duplicated while a path is in doubt."""
 
 RelayUse = Literal["auto", "only", "never"]
 """Whether calls may, must or must not go through the intermediate server."""

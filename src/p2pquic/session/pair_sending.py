@@ -7,12 +7,12 @@ after a change      the newest unacknowledged one at once, the older ones a brea
 
 from __future__ import annotations
 
+from p2pquic.core.events import Resilience
 from p2pquic.core.frames import Frame
 from p2pquic.core.path import PathAddress
 from p2pquic.core.trace import Copy
 from p2pquic.quic.connection import MultipathConnection
 from p2pquic.session.direct_paths import DirectPaths
-from p2pquic.session.pair_config import Resilience
 from p2pquic.session.pair_media import PairMedia
 from p2pquic.session.pair_trace import PairTrace
 
@@ -35,7 +35,7 @@ class PairSending:
         self._media = media
         self._direct = direct
         self._trace = trace
-        self._resilience = resilience
+        self.resilience = resilience
         self._changed_at = now
         self._older: list[Frame] = []
 
@@ -76,7 +76,7 @@ class PairSending:
 
     def _duplicate(self, connection: MultipathConnection, frame: Frame, now: float) -> None:
         """Send a copy on every path that is being tried: whichever works first, audio is there."""
-        if self._resilience == "lean":
+        if self.resilience == "lean":
             return
         tried = [path for path in self._direct.unproven(connection) if path != connection.selected]
         self._trace.hedging(tried)

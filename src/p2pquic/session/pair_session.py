@@ -15,6 +15,7 @@ from collections.abc import Callable, Sequence
 
 from p2pquic.core.actions import Action, SendDatagram
 from p2pquic.core.addresses import LocalSocket, SocketAddress
+from p2pquic.core.events import Resilience
 from p2pquic.core.path import DirectPath, PathAddress, RelayPath
 from p2pquic.core.playout import FRAME_CADENCE
 from p2pquic.core.selector import Candidate, choose
@@ -68,6 +69,15 @@ class PairSession:
         ordered = list(self._actions)
         self._actions.clear()
         return ordered
+
+    @property
+    def resilience(self) -> Resilience:
+        """How frames are duplicated from now on."""
+        return self._sending.resilience
+
+    @resilience.setter
+    def resilience(self, resilience: Resilience) -> None:
+        self._sending.resilience = resilience
 
     # ---- what happens ------------------------------------------------------------------------
 

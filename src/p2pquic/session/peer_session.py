@@ -25,6 +25,8 @@ from p2pquic.core.events import (
     Event,
     HangUpRequested,
     MediaPacketReady,
+    Resilience,
+    ResilienceChosen,
     SocketsChanged,
 )
 from p2pquic.core.path import DirectPath
@@ -34,7 +36,7 @@ from p2pquic.core.trace import MemberLeft as LeftRecord
 from p2pquic.quic.identity import Identity
 from p2pquic.quic.packets import destination_connection_id, is_quic
 from p2pquic.session.control_link import ControlLink
-from p2pquic.session.pair_config import PairConfig, RelayUse, Resilience
+from p2pquic.session.pair_config import PairConfig, RelayUse
 from p2pquic.session.pair_session import PairSession
 from p2pquic.wire import punch
 from p2pquic.wire.relay_frame import decode, is_relay_frame
@@ -83,6 +85,7 @@ class PeerSession:
         self, config: PeerConfig, identity: Identity, entropy: Callable[[int], bytes]
     ) -> None:
         self._config = config
+        self._resilience = config.resilience
         self._identity = identity
         self._entropy = entropy
         self._control = ControlLink(
@@ -126,6 +129,10 @@ class PeerSession:
                 self._frame += 1
             case DeadlinePassed():
                 self._on_deadline(now)
+            case ResilienceChosen(resilience):
+                self._resilience = resilience
+                for pair in self._pairs.values():
+                    pair.resilience = resilience
             case HangUpRequested(reason):
                 return self._hang_up(reason, now)
             case _:
@@ -231,7 +238,7 @@ class PeerSession:
             server=self._config.intermediate,
             sends=sends,
             receives=receives,
-            resilience=self._config.resilience,
+            resilience=self._resilience,
             relay=self._config.relay,
             give_up=self._config.give_up,
         )
