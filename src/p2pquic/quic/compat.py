@@ -37,6 +37,7 @@ METHODS: Mapping[type, frozenset[str]] = {
             "_write_connection_limits",
             "_write_datagram_frame",
             "_write_path_challenge_frame",
+            "_write_ping_frame",
         }
     ),
     recovery.QuicPacketRecovery: frozenset({"_detect_loss", "_on_packets_lost"}),

@@ -59,6 +59,10 @@ class PairMedia:
         """A copy arrived at the other end."""
         self._outgoing.acknowledge(seq)
 
+    def lost(self, seq: int, now: float) -> Frame | None:
+        """A copy got lost; the frame if it should leave again."""
+        return self._outgoing.lost(seq, now)
+
     def unacknowledged(self, back: float) -> list[Frame]:
         """What is worth sending again by a path that is back since `back`, newest first."""
         return self._outgoing.unacknowledged(back)
