@@ -257,7 +257,7 @@ class ManyPathsConnection(QuicConnection):
         self._welcome(path)
         path.recovery.answers.heard_at = context.time
         ack_eliciting, _ = super()._payload_received(context, plain, crypto_frame_required)
-        if ack_eliciting and path is not self._selected and path.ack_at is None:
+        if ack_eliciting and path is not self._selected and path.cid and path.ack_at is None:
             path.ack_at = context.time + self._ack_delay
         return ack_eliciting, True  # "only probing": stock then decides nothing about paths
 
@@ -318,9 +318,14 @@ class ManyPathsConnection(QuicConnection):
     def _write_application(self, builder: QuicPacketBuilder, network_path: Any, now: float) -> None:
         self._now = now
         space = self._spaces[tls.Epoch.ONE_RTT]
+        due = space.ack_at
         if self._owes_acknowledgement(space, network_path, now):
-            space.ack_at = now  # an acknowledgement rides on the next packet that leaves
-        super()._write_application(builder, network_path, now)
+            space.ack_at = now  # it rides on the packet that leaves anyway
+        try:
+            super()._write_application(builder, network_path, now)
+        finally:
+            if space.ack_at is not None:
+                space.ack_at = due  # no packet could leave
 
     def _write_connection_limits(self, builder: QuicPacketBuilder, space: QuicPacketSpace) -> None:
         super()._write_connection_limits(builder, space)
