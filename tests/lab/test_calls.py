@@ -9,11 +9,12 @@ import msgspec
 import pytest
 
 from p2pquic.core.trace import Connected, FrameRepeated, PathSelected, from_line
+from p2pquic.lab.catalogue import scenario_named
 from p2pquic.lab.changes import ChangeMade
 from p2pquic.lab.kernel_lab import run
 from p2pquic.lab.measure import Passage, Traces, connections, measure
 from p2pquic.lab.namespaces import gain_rights
-from p2pquic.lab.scenarios import MOVER, OTHER, QuicRole, Scenario, scenario_named
+from p2pquic.lab.scenarios import MOVER, OTHER, QuicRole, Scenario
 
 pytestmark = [pytest.mark.lab, pytest.mark.slow]
 

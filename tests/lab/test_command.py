@@ -8,8 +8,8 @@ import pytest
 
 from p2pquic.core.errors import MissingRequirementError, UsageError
 from p2pquic.lab import namespaces
+from p2pquic.lab.catalogue import SCENARIOS
 from p2pquic.lab.command import main
-from p2pquic.lab.scenarios import SCENARIOS
 
 
 def run_in_simulator(out: Path, *more: str) -> int:

@@ -12,10 +12,11 @@ import pytest
 
 from p2pquic.core.errors import UsageError
 from p2pquic.core.trace import FrameReceived, from_line
+from p2pquic.lab.catalogue import scenario_named
 from p2pquic.lab.changes import ChangeMade
 from p2pquic.lab.kernel_lab import Run, RunFailedError, run
 from p2pquic.lab.namespaces import gain_rights
-from p2pquic.lab.scenarios import FRAME_CADENCE, break_before_make, scenario_named
+from p2pquic.lab.scenarios import FRAME_CADENCE, break_before_make
 
 pytestmark = [pytest.mark.lab, pytest.mark.slow]
 

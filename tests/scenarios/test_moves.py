@@ -17,9 +17,10 @@ from p2pquic.core.trace import (
     PathSelected,
     Registered,
 )
+from p2pquic.lab.catalogue import scenario_named
 from p2pquic.lab.changes import moves_made
 from p2pquic.lab.measure import connections, frames_of, measure, undelivered
-from p2pquic.lab.scenarios import QuicRole, scenario_named
+from p2pquic.lab.scenarios import QuicRole
 from p2pquic.lab.simulator import Simulation
 
 MARGIN = 0.005  # seconds above the floor: what the program may add of its own, in virtual time

@@ -6,7 +6,7 @@ import pytest
 
 from p2pquic.core.actions import Action, SendDatagram
 from p2pquic.core.events import DatagramReceived, Event
-from p2pquic.lab.scenarios import scenario_named
+from p2pquic.lab.catalogue import scenario_named
 from p2pquic.lab.simulator import FRAME_BYTES, Simulation
 from p2pquic.quic.packets import is_quic, opens_connection
 from p2pquic.wire.relay_frame import FrameType, decode, is_relay_frame

@@ -7,10 +7,11 @@ import math
 import pytest
 
 from p2pquic.core.trace import Entry, FrameReceived, FrameRepeated, FrameSent, FrameUnsent
+from p2pquic.lab.catalogue import scenario_named
 from p2pquic.lab.changes import ChangeMade, MoveMade, Outages, moves_made
 from p2pquic.lab.floor import Delays, floor
 from p2pquic.lab.measure import Spread, measure
-from p2pquic.lab.scenarios import FRAME_CADENCE, Link, Scenario, Topology, scenario_named
+from p2pquic.lab.scenarios import FRAME_CADENCE, Link, Scenario, Topology
 
 TOPOLOGY = Topology()
 DOWN, USABLE = 10.0, 10.5

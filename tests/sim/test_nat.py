@@ -97,3 +97,16 @@ def test_a_symmetric_nat_gets_a_new_port_after_forgetting() -> None:
     nat = box(SYMMETRIC)
     before = nat.outbound(PRIVATE, SERVER, now=0.0)
     assert nat.outbound(PRIVATE, SERVER, now=31.0) != before
+
+
+@pytest.mark.parametrize("kind", [PORT_RESTRICTED, SYMMETRIC, FULL_CONE])
+def test_a_nat_that_was_made_to_forget_refuses_answers_and_gives_other_ports(kind: Nat) -> None:
+    nat = box(kind)
+    before = nat.outbound(PRIVATE, SERVER, now=0.0)
+    nat.forget()
+    assert nat.inbound(before, SERVER, now=0.1) is None
+    after = nat.outbound(PRIVATE, SERVER, now=0.2)
+    assert after != before
+    assert (nat.outbound(PRIVATE, STRANGER, now=0.3) == after) is (kind is not SYMMETRIC)
+    nat.forget()
+    assert nat.outbound(PRIVATE, SERVER, now=0.4) not in (before, after)

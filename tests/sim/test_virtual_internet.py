@@ -1,22 +1,22 @@
 """The simulator's internet: who reaches whom, when, and what dies on the way."""
 
 import dataclasses
+import itertools
 from random import Random
 
 import pytest
 
 from p2pquic.core.addresses import LocalAddress, LocalSocket, SocketAddress
 from p2pquic.core.errors import UsageError
+from p2pquic.lab.catalogue import SCENARIOS, scenario_named
 from p2pquic.lab.scenarios import (
     CELLULAR,
     FRAME_CADENCE,
-    SCENARIOS,
     WIFI,
     Host,
     Interface,
     Link,
     Topology,
-    scenario_named,
     timeline,
 )
 from p2pquic.lab.virtual_internet import Arrival, Tally, VirtualInternet
@@ -89,6 +89,35 @@ def test_a_packet_that_arrives_at_a_dead_interface_dies() -> None:
     world.interface_down(WLAN0)
     assert [arrival.host for _, arrival in all_arrivals(world)] == ["server"]
     assert world.tallies[Tally(SERVER_LINK, WLAN0, "dead")] == 1
+
+
+def test_a_link_that_dies_swallows_what_is_in_the_air_either_way_and_recovers() -> None:
+    world = internet()
+    world.send("mover", MOVER, SERVER.address, b"in the air", now=0.0)
+    world.send("server", SERVER, MOVER_PUBLIC, b"in the air", now=0.0)
+    world.links.link_dies(WLAN0)
+    world.send("mover", MOVER, SERVER.address, b"never", now=0.001)
+    assert all_arrivals(world) == []
+    assert world.tallies[Tally(WLAN0, SERVER_LINK, "swallowed")] == 2
+    assert world.tallies[Tally(SERVER_LINK, WLAN0, "swallowed")] == 1
+    assert len(world.local_addresses("mover")) == 2, "no kernel notices"
+    world.links.link_recovers(WLAN0)
+    world.send("mover", MOVER, SERVER.address, b"again", now=1.0)
+    assert [arrival.data for _, arrival in all_arrivals(world)] == [b"again"]
+
+
+def test_a_way_dies_in_one_direction_and_to_one_link_only() -> None:
+    world = internet()
+    world.links.way_dies(WLAN0, SERVER_LINK)
+    world.send("mover", MOVER, SERVER.address, b"swallowed", now=0.0)
+    world.send("mover", MOVER, OTHER_PUBLIC, b"elsewhere", now=0.0)
+    world.send("server", SERVER, MOVER_PUBLIC, b"back", now=0.0)
+    world.send("other", OTHER, MOVER_PUBLIC, b"punch", now=0.0)
+    assert {arrival.host for _, arrival in all_arrivals(world)} == {"mover", "other"}
+    assert world.tallies[Tally(WLAN0, SERVER_LINK, "swallowed")] == 1
+    world.links.way_recovers(WLAN0, SERVER_LINK)
+    world.send("mover", MOVER, SERVER.address, b"again", now=1.0)
+    assert [arrival.host for _, arrival in all_arrivals(world)] == ["server"]
 
 
 def test_the_home_router_still_knows_us_when_wifi_returns() -> None:
@@ -178,10 +207,30 @@ def test_the_same_seed_makes_the_same_world() -> None:
 def test_every_scenario_changes_links_it_has_and_never_to_what_they_already_are(name: str) -> None:
     scenario = scenario_named(name)
     up = set(scenario.links_up)
+    assert up <= set(scenario.topology.interfaces)
     for change in timeline(scenario, seed=7):
         assert change.link in scenario.topology.interfaces
-        assert (change.link in up) is (change.kind == "interface_down")
-        up ^= {change.link}
+        if change.is_announced:
+            assert (change.link in up) is (change.kind == "interface_down")
+            up ^= {change.link}
+        else:
+            assert change.link in up
+
+
+@pytest.mark.parametrize("name", SCENARIOS)
+def test_the_moves_of_a_scenario_do_not_overlap(name: str) -> None:
+    scenario = scenario_named(name)
+    for earlier, later in itertools.pairwise(scenario.moves):
+        end = earlier.after + max(change.at for change in earlier.changes) + FRAME_CADENCE
+        assert end <= later.after
+
+
+def test_two_hosts_that_move_at_once_do_so_at_phases_of_their_own() -> None:
+    changes = timeline(scenario_named("both-move"), seed=7)
+    begin = {change.host: change.at for change in changes if change.kind == "interface_down"}
+    end = {change.host: change.at for change in changes if change.kind == "interface_up"}
+    assert 0 < abs(begin["mover"] - begin["other"]) < FRAME_CADENCE
+    assert all(end[host] - begin[host] == pytest.approx(0.5) for host in begin)
 
 
 def test_a_move_begins_at_a_random_phase_and_keeps_its_outage() -> None:

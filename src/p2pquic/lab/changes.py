@@ -35,6 +35,7 @@ class MoveMade:
 
     Times in seconds. A real kernel takes a moment to take an interface down: what was sent
     between `down` and `down_end` may or may not have left. With an overlap `usable` lies before.
+    `returns` says that `come` was in use before: the NATs on its direct path still know it.
     """
 
     host: str
@@ -43,6 +44,7 @@ class MoveMade:
     down: float
     down_end: float
     usable: float
+    returns: bool = False
 
     @property
     def has_overlap(self) -> bool:
@@ -81,7 +83,7 @@ class Outages:
 
 def moves_made(changes: Sequence[ChangeMade]) -> list[MoveMade]:
     """Pair the changes of a host, in order: each interface that went with the one that came."""
-    moves = []
+    moves: list[MoveMade] = []
     waiting: dict[str, ChangeMade] = {}
     for change in changes:
         first = waiting.get(change.host)
@@ -89,8 +91,11 @@ def moves_made(changes: Sequence[ChangeMade]) -> list[MoveMade]:
             waiting[change.host] = change
             continue
         down, up = (first, change) if first.kind == "interface_down" else (change, first)
+        returns = any((each.host, each.gone) == (up.host, up.interface) for each in moves)
         moves.append(
-            MoveMade(change.host, down.interface, up.interface, down.start, down.end, up.end)
+            MoveMade(
+                change.host, down.interface, up.interface, down.start, down.end, up.end, returns
+            )
         )
         del waiting[change.host]
     return moves

@@ -26,9 +26,10 @@ from p2pquic.core.errors import MissingRequirementError, UsageError
 from p2pquic.core.events import Resilience
 from p2pquic.core.trace import Entry, FrameReceived, Registered, from_line, to_line
 from p2pquic.lab import report
+from p2pquic.lab.catalogue import SCENARIOS, scenario_named
 from p2pquic.lab.changes import ChangeMade
 from p2pquic.lab.measure import Passage, Traces, frames_of, measure
-from p2pquic.lab.scenarios import MOVER, OTHER, SCENARIOS, QuicRole, Scenario, scenario_named
+from p2pquic.lab.scenarios import MOVER, OTHER, QuicRole, Scenario
 from p2pquic.session.pair_config import RelayUse
 
 World = Literal["auto", "kernel", "simulator"]

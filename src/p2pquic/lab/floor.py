@@ -28,7 +28,8 @@ class Delays:
     """One-way delays of a move in seconds, by the interface that goes and the one that comes.
 
     `server_*` is between mover and intermediate server; `relayed` says that no direct path is
-    possible, `other_is_public` that one needs no punching.
+    possible, `needs_no_punch` that one is there at once: the other side is public, or the NATs
+    still know the path.
     """
 
     direct_before: float
@@ -37,7 +38,7 @@ class Delays:
     relay_before: float
     relay_after: float
     relayed: bool
-    other_is_public: bool
+    needs_no_punch: bool
 
     @classmethod
     def of(cls, topology: Topology, move: MoveMade, *, relayed: bool) -> Delays:
@@ -53,7 +54,7 @@ class Delays:
             relay_before=gone + beyond,
             relay_after=come + beyond,
             relayed=relayed,
-            other_is_public=other.nat is None,
+            needs_no_punch=other.nat is None or move.returns,
         )
 
     @property
@@ -64,7 +65,7 @@ class Delays:
     @property
     def first(self) -> float:
         """Of the first path that can carry a frame from the mover's new address."""
-        if self.other_is_public and not self.relayed:
+        if self.needs_no_punch and not self.relayed:
             return self.direct_after
         return self.relay_after
 

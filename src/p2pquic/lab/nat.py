@@ -48,6 +48,13 @@ class NatBox:
         self._random = random
         self._by_key: dict[tuple[SocketAddress, _RemoteKey], _Mapping] = {}
         self._by_port: dict[int, _Mapping] = {}
+        self._former_ports: set[int] = set()  # of mappings it was made to forget
+
+    def forget(self) -> None:
+        """Forget every mapping, as a router does that starts again; later ones get other ports."""
+        self._former_ports |= self._by_port.keys()
+        self._by_key.clear()
+        self._by_port.clear()
 
     def outbound(
         self, private: SocketAddress, destination: SocketAddress, now: float
@@ -83,6 +90,8 @@ class NatBox:
                 return port
 
     def _is_free(self, port: int, now: float) -> bool:
+        if port in self._former_ports:
+            return False
         mapping = self._by_port.get(port)
         return mapping is None or not mapping.is_alive(now)
 

@@ -9,7 +9,8 @@ read the same scenario, so a figure from one can be laid beside a figure from th
 delay sits in the access links; the core between them costs nothing, so a one-way path is the sum
 of two access delays.
 
-Nothing here runs, rolls dice (but for `timeline`, from a seed) or knows how a world is built.
+The scenarios with a name are in `catalogue`. Nothing here runs, rolls dice (but for `timeline`,
+from a seed) or knows how a world is built.
 """
 
 from __future__ import annotations
@@ -150,7 +151,7 @@ def _access(number: int, nat: Nat | None) -> Access:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """Something that happens to an interface, `at` seconds after its move begins.
+    """Something that happens at an interface, `at` seconds after its move begins.
 
     `towards` is the far link of a way that dies or recovers, and of nothing else.
     """
@@ -165,21 +166,44 @@ class Change:
     def link(self) -> Link:
         return Link(self.host, self.interface)
 
+    @property
+    def way(self) -> tuple[Link, Link]:
+        """From where to where, of a way that dies or recovers."""
+        if self.towards is None:
+            raise UsageError(f"A change of the kind {self.kind} leads from a link to another.")
+        return self.link, self.towards
+
+    @property
+    def is_announced(self) -> bool:
+        """Whether the host's own kernel notices and says so."""
+        return self.kind in ("interface_down", "interface_up")
+
 
 @dataclass(frozen=True, slots=True)
 class Move:
     """Changes that belong together, beginning `after` seconds of a settled call.
 
-    They share one random phase of the frame cadence, so the times between them are exact.
+    Those of one host share a random phase of the frame cadence, so the times between them are
+    exact; between two hosts the phases differ. Moves do not overlap.
     """
 
     after: float
     changes: tuple[Change, ...]
 
 
-def break_before_make(gone: str, come: str, after: float = 0.0, outage: float = OUTAGE) -> Move:
-    """`gone` dies; `outage` seconds later `come` is there."""
-    return Move(after, (Change(0.0, "interface_down", gone), Change(outage, "interface_up", come)))
+def break_before_make(
+    gone: str,
+    come: str,
+    after: float = 0.0,
+    outage: float = OUTAGE,
+    hosts: tuple[str, ...] = (MOVER,),
+) -> Move:
+    """`gone` dies; `outage` seconds later `come` is there; on each of `hosts`."""
+    kinds: tuple[tuple[float, ChangeKind, str], ...] = (
+        (0.0, "interface_down", gone),
+        (outage, "interface_up", come),
+    )
+    return Move(after, tuple(Change(*each, host) for host in hosts for each in kinds))
 
 
 def make_before_break(gone: str, come: str, after: float = 0.0, overlap: float = OVERLAP) -> Move:
@@ -191,16 +215,16 @@ def make_before_break(gone: str, come: str, after: float = 0.0, overlap: float =
 class Scenario:
     """A world, who does what in it, and what happens once the call has settled.
 
-    `mover_up` names the mover's interfaces that are up from the start; every other host has all
-    of its own. The mover starts `stagger` seconds after the other side. `settle` seconds pass on
-    the path wanted before the first move may begin, and `aftermath` seconds after the last change
-    before the call ends.
+    `mover_up` and `other_up` name the interfaces that are up from the start. The mover starts
+    `stagger` seconds after the other side. `settle` seconds pass on the path wanted before the
+    first move may begin, and `aftermath` seconds after the last change before the call ends.
     """
 
     name: str
     summary: str
     topology: Topology = Topology()
     mover_up: tuple[str, ...] = ("wlan0",)
+    other_up: tuple[str, ...] = ("eth0",)
     moves: tuple[Move, ...] = ()
     mover_role: Role = "both"
     mover_quic_role: QuicRole = "any"
@@ -223,10 +247,11 @@ class Scenario:
     @property
     def links_up(self) -> frozenset[Link]:
         """The links that are up when the world begins."""
+        up = {MOVER: self.mover_up, OTHER: self.other_up}
         return frozenset(
             link
             for link in self.topology.interfaces
-            if link.host != MOVER or link.interface in self.mover_up
+            if link.host == SERVER or link.interface in up[link.host]
         )
 
 
@@ -239,88 +264,10 @@ def timeline(scenario: Scenario, seed: int) -> tuple[Change, ...]:
     random = Random(seed)
     changes = []
     for move in scenario.moves:
-        begin = move.after + random.uniform(0.0, FRAME_CADENCE)
-        changes += [dataclasses.replace(each, at=begin + each.at) for each in move.changes]
+        hosts = dict.fromkeys(change.host for change in move.changes)
+        phase = {host: random.uniform(0.0, FRAME_CADENCE) for host in hosts}
+        changes += [
+            dataclasses.replace(each, at=move.after + phase[each.host] + each.at)
+            for each in move.changes
+        ]
     return tuple(sorted(changes, key=lambda change: change.at))
-
-
-def scenario_named(name: str) -> Scenario:
-    """Look a scenario up.
-
-    Raises:
-        UsageError: there is none of this name.
-    """
-    if name not in SCENARIOS:
-        raise UsageError(f"There is no scenario {name!r}. Choose from: {', '.join(SCENARIOS)}.")
-    return SCENARIOS[name]
-
-
-_WIFI_TO_CELLULAR = break_before_make(gone="wlan0", come="rmnet0")
-
-_ALL = (
-    Scenario(
-        "break-before-make",
-        "Wi-Fi dies, half a second later cellular is there; both sides send and receive.",
-        moves=(_WIFI_TO_CELLULAR,),
-    ),
-    Scenario(
-        "break-before-make-sender",
-        "The side that only sends changes from Wi-Fi to cellular, half a second apart.",
-        moves=(_WIFI_TO_CELLULAR,),
-        mover_role="sender",
-    ),
-    Scenario(
-        "break-before-make-receiver",
-        "The side that only receives changes from Wi-Fi to cellular, half a second apart.",
-        moves=(_WIFI_TO_CELLULAR,),
-        mover_role="receiver",
-    ),
-    Scenario(
-        "make-before-break",
-        "Cellular comes up two seconds before Wi-Fi dies.",
-        moves=(make_before_break(gone="wlan0", come="rmnet0"),),
-    ),
-    Scenario(
-        "relay-only",
-        "Symmetric NATs on both sides allow no direct path; Wi-Fi dies, then cellular is there.",
-        topology=Topology(
-            mover=Host(
-                MOVER,
-                (
-                    dataclasses.replace(WIFI, nat=SYMMETRIC),
-                    dataclasses.replace(CELLULAR, nat=SYMMETRIC),
-                ),
-            ),
-            other=Host(OTHER, (dataclasses.replace(HOME, nat=SYMMETRIC),)),
-        ),
-        moves=(_WIFI_TO_CELLULAR,),
-        settles_on="relay",
-    ),
-    Scenario(
-        "wifi-cellular-wifi-twice",
-        "To cellular and back, twice, six seconds apart, each time with an outage between.",
-        moves=(
-            break_before_make(gone="wlan0", come="rmnet0"),
-            break_before_make(gone="rmnet0", come="wlan0", after=6.0),
-            break_before_make(gone="wlan0", come="rmnet0", after=12.0),
-            break_before_make(gone="rmnet0", come="wlan0", after=18.0),
-        ),
-    ),
-    Scenario(
-        "other-side-public",
-        "Wi-Fi dies, then cellular is there; the other side has a public address.",
-        topology=Topology(other=Host(OTHER, (dataclasses.replace(HOME, nat=None),))),
-        moves=(_WIFI_TO_CELLULAR,),
-    ),
-    Scenario(
-        "start-together",
-        "Both sides start at the same instant and nothing changes: the way to a direct path.",
-        stagger=0.0,
-    ),
-    Scenario(
-        "no-change",
-        "Nothing happens: what the world itself costs.",
-    ),
-)
-
-SCENARIOS: dict[str, Scenario] = {scenario.name: scenario for scenario in _ALL}

@@ -59,11 +59,15 @@ class NeverSettledError(P2PQuicError):
 
 @dataclass
 class VirtualHost:
-    """A machine with its session, its sockets, and what it traced."""
+    """A machine with its session, its sockets, and what it traced.
+
+    An address that comes back gets the port it had, since its NAT may still know that.
+    """
 
     name: str
     machine: Machine
     sockets: dict[LocalAddress, LocalSocket] = field(default_factory=dict)
+    ports: dict[LocalAddress, int] = field(default_factory=dict)
     trace: list[Entry] = field(default_factory=list)
     wake_at: float | None = None
     frames: int = 0
@@ -176,20 +180,31 @@ class Simulation:
         heapq.heappush(self._agenda, (time, next(self._order), action))
 
     def apply(self, change: Change) -> None:
-        """An interface goes or comes, now."""
-        outage = 0.0
+        """Something changes, now."""
+        internet, links, outage = self.internet, self.internet.links, 0.0
         match change.kind:
             case "interface_down":
-                self.internet.interface_down(change.link)
+                internet.interface_down(change.link)
                 self._outages.lost(change.link, self.now)
             case "interface_up":
-                self.internet.interface_up(change.link)
+                internet.interface_up(change.link)
                 outage = self._outages.gained(change.link, self.now)
+            case "link_dies":
+                links.link_dies(change.link)
+            case "link_recovers":
+                links.link_recovers(change.link)
+            case "way_dies":
+                links.way_dies(*change.way)
+            case "way_recovers":
+                links.way_recovers(*change.way)
+            case "nat_forgets":
+                internet.nat_forgets(change.link)
             case _:
-                raise NotImplementedError(change.kind)
+                assert_never(change.kind)
         made = ChangeMade(change.kind, *change.link, self.now, self.now, round(1000 * outage, 3))
         self.changes.append(made)
-        self._refresh_sockets(self.hosts[change.host])
+        if change.is_announced:
+            self._refresh_sockets(self.hosts[change.host])
 
     # ---- hosts -------------------------------------------------------------------------------
 
@@ -213,10 +228,13 @@ class Simulation:
 
     def _refresh_sockets(self, host: VirtualHost) -> None:
         """What the driver does when the kernel reports a change."""
+        addresses = self.internet.local_addresses(host.name)
+        for address in addresses:
+            if address not in host.ports:
+                host.ports[address] = next(self._ports)
         host.sockets = {
-            address: host.sockets.get(address)
-            or LocalSocket(address.host, next(self._ports), address.interface)
-            for address in self.internet.local_addresses(host.name)
+            address: LocalSocket(address.host, host.ports[address], address.interface)
+            for address in addresses
         }
         self._feed(host, SocketsChanged(tuple(host.sockets.values())))
 

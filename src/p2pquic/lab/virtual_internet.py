@@ -10,6 +10,9 @@ it maps a packet the moment it is sent and judges one the moment it arrives, whi
 hole punching a race worth simulating. A packet that left before its interface went down travels
 on; a packet that arrives at an interface that is down dies there in silence.
 
+A network may also die where no host can see it: a link that carries nothing either way, or a way
+from one link to another. These swallow what is in the air as well.
+
 Both are pure: time is passed in, dice come seeded, and the runner asks `next_time` when to call
 again. No ICMP, no MTU, no bandwidth.
 """
@@ -29,16 +32,16 @@ from p2pquic.lab.nat import NatBox
 from p2pquic.lab.scenarios import Interface, Link, Topology
 
 Cargo = TypeVar("Cargo")
-Fate = Literal["sent", "arrived", "lost", "dead", "unroutable", "refused"]
+Fate = Literal["sent", "arrived", "lost", "swallowed", "dead", "unroutable", "refused"]
 
 
 class Tally(NamedTuple):
     """What became of packets from one link to another; `target` None is nowhere.
 
-    "sent" counts all of them and is the sum of the next four once nothing is in the air:
-    "arrived" at the far access network, "lost" by the dice, "dead" at an interface that was down
-    (at either end), "unroutable" for want of such an address. Of those that arrived a NAT
-    "refused" some; only the simulator can see that.
+    "sent" counts all of them and is the sum of the next five once nothing is in the air:
+    "arrived" at the far access network, "lost" by the dice, "swallowed" by a link or a way that
+    carries nothing, "dead" at an interface that was down (at either end), "unroutable" for want
+    of such an address. Of those that arrived a NAT "refused" some; only the simulator can see that.
     """
 
     source: Link
@@ -63,6 +66,8 @@ class AccessLinks(Generic[Cargo]):
         self._interfaces = topology.interfaces
         self._link_of = {access.public: link for link, access in topology.accesses.items()}
         self._up: set[Link] = set()
+        self._dead_links: set[Link] = set()
+        self._dead_ways: set[tuple[Link, Link]] = set()
         self._random = random
         self._in_the_air: list[Flight[Cargo]] = []
         self._departures = 0
@@ -84,19 +89,44 @@ class AccessLinks(Generic[Cargo]):
         Raises:
             UsageError: the topology has no such link.
         """
-        if link not in self._interfaces:
-            raise UsageError(f"The topology has no link {link}.")
+        self._require(link)
         self._up.add(link)
 
     def take_down(self, link: Link) -> None:
-        """The link is dead: what arrives there from now on dies.
+        """The interface there is gone: what arrives from now on dies.
 
         Raises:
             UsageError: the topology has no such link.
         """
-        if link not in self._interfaces:
-            raise UsageError(f"The topology has no link {link}.")
+        self._require(link)
         self._up.discard(link)
+
+    def link_dies(self, link: Link) -> None:
+        """The link carries nothing any more, either way; nobody is told.
+
+        Raises:
+            UsageError: the topology has no such link.
+        """
+        self._require(link)
+        self._dead_links.add(link)
+
+    def link_recovers(self, link: Link) -> None:
+        """The link carries packets again."""
+        self._dead_links.discard(link)
+
+    def way_dies(self, source: Link, target: Link) -> None:
+        """Nothing passes from `source` to `target` any more; the way back is another.
+
+        Raises:
+            UsageError: the topology has no such link.
+        """
+        self._require(source)
+        self._require(target)
+        self._dead_ways.add((source, target))
+
+    def way_recovers(self, source: Link, target: Link) -> None:
+        """Packets pass from `source` to `target` again."""
+        self._dead_ways.discard((source, target))
 
     def depart(self, source: Link, destination: str, cargo: Cargo, now: float) -> None:
         """A packet leaves `source` for the public address `destination`.
@@ -110,6 +140,9 @@ class AccessLinks(Generic[Cargo]):
             return
         if target is None or target == source:
             self.tallies[Tally(source, target, "unroutable")] += 1
+            return
+        if self._is_swallowed(source, target):
+            self.tallies[Tally(source, target, "swallowed")] += 1
             return
         links = self._interfaces[source], self._interfaces[target]
         if any(self._random.random() < link.loss for link in links):
@@ -125,11 +158,25 @@ class AccessLinks(Generic[Cargo]):
         flights = []
         while self._in_the_air and self._in_the_air[0].time <= now:
             flight = heapq.heappop(self._in_the_air)
-            alive = flight.target in self._up
-            self.tallies[Tally(flight.source, flight.target, "arrived" if alive else "dead")] += 1
-            if alive:
+            fate = self._fate_on_arrival(flight.source, flight.target)
+            self.tallies[Tally(flight.source, flight.target, fate)] += 1
+            if fate == "arrived":
                 flights.append(flight)
         return flights
+
+    def _fate_on_arrival(self, source: Link, target: Link) -> Fate:
+        if self._is_swallowed(source, target):
+            return "swallowed"
+        return "arrived" if target in self._up else "dead"
+
+    def _is_swallowed(self, source: Link, target: Link) -> bool:
+        return not self._dead_links.isdisjoint((source, target)) or (
+            (source, target) in self._dead_ways
+        )
+
+    def _require(self, link: Link) -> None:
+        if link not in self._interfaces:
+            raise UsageError(f"The topology has no link {link}.")
 
     def _transit(self, link: Interface) -> float:
         """Seconds a packet spends on one access link. No jitter rolls no dice."""
@@ -156,7 +203,7 @@ class VirtualInternet:
     """Everything between the sockets of a topology. `tallies` counts packets by their fate."""
 
     def __init__(self, topology: Topology, links_up: Iterable[Link], random: Random) -> None:
-        self._links: AccessLinks[_Datagram] = AccessLinks(topology, links_up, random)
+        self.links: AccessLinks[_Datagram] = AccessLinks(topology, links_up, random)
         self._accesses = topology.accesses
         self._nats = {
             link: NatBox(each.nat, self._accesses[link].public, random)
@@ -167,27 +214,37 @@ class VirtualInternet:
     @property
     def next_time(self) -> float | None:
         """When to call `deliver`; None while no packet is in the air."""
-        return self._links.next_time
+        return self.links.next_time
 
     @property
     def tallies(self) -> Counter[Tally]:
-        return self._links.tallies
+        return self.links.tallies
 
     def local_addresses(self, host: str) -> tuple[LocalAddress, ...]:
         """The usable addresses of a host, preferred first: what its kernel would tell it."""
         return tuple(
             LocalAddress(access.address, link.interface)
             for link, access in self._accesses.items()
-            if link.host == host and self._links.is_up(link)
+            if link.host == host and self.links.is_up(link)
         )
 
     def interface_up(self, link: Link) -> None:
         """The interface has its address and route again. Its NAT remembers what it knew."""
-        self._links.take_up(link)
+        self.links.take_up(link)
 
     def interface_down(self, link: Link) -> None:
         """The interface is gone; what is on the way to it dies when it arrives."""
-        self._links.take_down(link)
+        self.links.take_down(link)
+
+    def nat_forgets(self, link: Link) -> None:
+        """The NAT of the interface forgets every mapping and gives other ports from now on.
+
+        Raises:
+            UsageError: there is no NAT.
+        """
+        if link not in self._nats:
+            raise UsageError(f"There is no NAT at {link}.")
+        self._nats[link].forget()
 
     def send(
         self, host: str, local: LocalSocket, remote: SocketAddress, data: bytes, now: float
@@ -201,14 +258,14 @@ class VirtualInternet:
         if link not in self._accesses or self._accesses[link].address != local.host:
             raise UsageError(f"{host} has no address {local.host} on {local.interface}.")
         source = local.address
-        if link in self._nats and self._links.is_up(link):
+        if link in self._nats and self.links.is_up(link):
             source = self._nats[link].outbound(source, remote, now)
-        self._links.depart(link, remote.host, _Datagram(source, remote, data), now)
+        self.links.depart(link, remote.host, _Datagram(source, remote, data), now)
 
     def deliver(self, now: float) -> list[Arrival]:
         """Every datagram that has reached a socket by `now`, in the order of arrival."""
         arrivals = []
-        for flight in self._links.arrive(now):
+        for flight in self.links.arrive(now):
             link, datagram = flight.target, flight.cargo
             reached: SocketAddress | None = datagram.destination
             if link in self._nats:

@@ -1,0 +1,237 @@
+"""The scenarios that have a name: what is run, tested and reported.
+
+Each changes one thing of the ordinary world: the mover on Wi-Fi with cellular to fall back to, the
+other side at home, both behind port-restricted NATs. Where a scenario says "settled", both
+interfaces have been up long enough to be used without a probe.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+from p2pquic.core.errors import UsageError
+from p2pquic.lab.scenarios import (
+    CELLULAR,
+    HOME,
+    MOVER,
+    OTHER,
+    SYMMETRIC,
+    WIFI,
+    Change,
+    Host,
+    Interface,
+    Link,
+    Move,
+    Scenario,
+    Topology,
+    break_before_make,
+    make_before_break,
+)
+
+BOTH_UP = ("wlan0", "rmnet0")
+SETTLE = 2.0  # seconds that suffice to prove and warm every path
+AFTERMATH = 2.5  # seconds that suffice to see what became of every frame
+PAUSE = 0.150  # seconds for which Wi-Fi itself falls silent now and then, scanning or retrying
+MOVES, BETWEEN_MOVES, AWAY = 60, 0.200, 0.100  # how many; seconds apart; seconds without the one
+
+_WIFI_TO_CELLULAR = break_before_make(gone="wlan0", come="rmnet0")
+_WIFI_FALLS_SILENT = Change(0.0, "link_dies", "wlan0")
+_WAY_THERE_DIES = Change(0.0, "way_dies", "wlan0", MOVER, towards=Link(OTHER, "eth0"))
+_WAY_BACK_DIES = Change(0.0, "way_dies", "eth0", OTHER, towards=Link(MOVER, "wlan0"))
+
+
+def _lossy(access: Interface) -> Interface:
+    """Half of 3 % loss and 10 ms jitter: a path has two such ends."""
+    return dataclasses.replace(access, loss=0.015, jitter=0.005)
+
+
+def _flapping() -> tuple[Move, ...]:
+    """Each time the interface that carries the call goes, and is back before the other goes."""
+    return tuple(
+        Move(
+            number * BETWEEN_MOVES,
+            (
+                Change(0.0, "interface_down", f"wlan{number % 2}"),
+                Change(AWAY, "interface_up", f"wlan{number % 2}"),
+            ),
+        )
+        for number in range(MOVES)
+    )
+
+
+_ANNOUNCED = (
+    Scenario(
+        "break-before-make",
+        "Wi-Fi dies, half a second later cellular is there; both sides send and receive.",
+        moves=(_WIFI_TO_CELLULAR,),
+    ),
+    Scenario(
+        "break-before-make-sender",
+        "The side that only sends changes from Wi-Fi to cellular, half a second apart.",
+        moves=(_WIFI_TO_CELLULAR,),
+        mover_role="sender",
+    ),
+    Scenario(
+        "break-before-make-receiver",
+        "The side that only receives changes from Wi-Fi to cellular, half a second apart.",
+        moves=(_WIFI_TO_CELLULAR,),
+        mover_role="receiver",
+    ),
+    Scenario(
+        "make-before-break",
+        "Cellular comes up two seconds before Wi-Fi dies.",
+        moves=(make_before_break(gone="wlan0", come="rmnet0"),),
+    ),
+    Scenario(
+        "relay-only",
+        "Symmetric NATs on both sides allow no direct path; Wi-Fi dies, then cellular is there.",
+        topology=Topology(
+            mover=Host(
+                MOVER,
+                (
+                    dataclasses.replace(WIFI, nat=SYMMETRIC),
+                    dataclasses.replace(CELLULAR, nat=SYMMETRIC),
+                ),
+            ),
+            other=Host(OTHER, (dataclasses.replace(HOME, nat=SYMMETRIC),)),
+        ),
+        moves=(_WIFI_TO_CELLULAR,),
+        settles_on="relay",
+    ),
+    Scenario(
+        "wifi-cellular-wifi-twice",
+        "To cellular and back, twice, six seconds apart, each time with an outage between.",
+        moves=(
+            break_before_make(gone="wlan0", come="rmnet0"),
+            break_before_make(gone="rmnet0", come="wlan0", after=6.0),
+            break_before_make(gone="wlan0", come="rmnet0", after=12.0),
+            break_before_make(gone="rmnet0", come="wlan0", after=18.0),
+        ),
+    ),
+    Scenario(
+        "other-side-public",
+        "Wi-Fi dies, then cellular is there; the other side has a public address.",
+        topology=Topology(other=Host(OTHER, (dataclasses.replace(HOME, nat=None),))),
+        moves=(_WIFI_TO_CELLULAR,),
+    ),
+    Scenario(
+        "start-together",
+        "Both sides start at the same instant and nothing changes: the way to a direct path.",
+        stagger=0.0,
+    ),
+    Scenario(
+        "no-change",
+        "Nothing happens: what the world itself costs.",
+    ),
+)
+
+_MORE_MOVES = (
+    Scenario(
+        "long-outage",
+        "Wi-Fi dies, and only eight seconds later cellular is there.",
+        moves=(break_before_make(gone="wlan0", come="rmnet0", outage=8.0),),
+        settle=SETTLE,
+        aftermath=AFTERMATH,
+    ),
+    Scenario(
+        "both-move",
+        "Both sides change from Wi-Fi to cellular in the same moment, half a second apart.",
+        topology=Topology(other=Host(OTHER, (WIFI, CELLULAR))),
+        moves=(break_before_make(gone="wlan0", come="rmnet0", hosts=(MOVER, OTHER)),),
+        other_up=("wlan0",),
+        settle=SETTLE,
+        aftermath=AFTERMATH,
+    ),
+    Scenario(
+        "sixty-moves",
+        "Of two Wi-Fi networks the one in use goes for 100 ms, sixty times, every 200 ms.",
+        topology=Topology(mover=Host(MOVER, (WIFI, dataclasses.replace(WIFI, name="wlan1")))),
+        moves=_flapping(),
+        mover_up=("wlan0", "wlan1"),
+        settle=SETTLE,
+        aftermath=AFTERMATH,
+    ),
+)
+
+_SILENT = (
+    Scenario(
+        "silent-death",
+        "Wi-Fi carries nothing any more and no kernel notices; cellular is up.",
+        moves=(Move(0.0, (_WIFI_FALLS_SILENT,)),),
+        mover_up=BOTH_UP,
+        settle=SETTLE,
+        aftermath=AFTERMATH,
+    ),
+    Scenario(
+        "silent-death-relay",
+        "The same, but cellular is behind a symmetric NAT: what is left is the relay.",
+        topology=Topology(
+            mover=Host(MOVER, (WIFI, dataclasses.replace(CELLULAR, nat=SYMMETRIC))),
+        ),
+        moves=(Move(0.0, (_WIFI_FALLS_SILENT,)),),
+        mover_up=BOTH_UP,
+        settle=SETTLE,
+        aftermath=AFTERMATH,
+    ),
+    Scenario(
+        "nat-forgets",
+        "The mover's NAT forgets every mapping, of the direct path and of the relay's leg.",
+        moves=(Move(0.0, (Change(0.0, "nat_forgets", "wlan0"),)),),
+        settle=SETTLE,
+        aftermath=AFTERMATH,
+    ),
+    Scenario(
+        "way-dies-there",
+        "Nothing passes directly any more from the mover to the other side; back it does.",
+        moves=(Move(0.0, (_WAY_THERE_DIES,)),),
+        settle=SETTLE,
+        aftermath=AFTERMATH,
+    ),
+    Scenario(
+        "way-dies-back",
+        "Nothing passes directly any more from the other side to the mover; there it does.",
+        moves=(Move(0.0, (_WAY_BACK_DIES,)),),
+        settle=SETTLE,
+        aftermath=AFTERMATH,
+    ),
+    Scenario(
+        "black-hole",
+        "The direct way to the other side dies, and two seconds later the way back as well.",
+        moves=(Move(0.0, (_WAY_THERE_DIES,)), Move(2.0, (_WAY_BACK_DIES,))),
+        settle=SETTLE,
+        aftermath=AFTERMATH,
+    ),
+    Scenario(
+        "wifi-pause",
+        "Wi-Fi carries nothing for 150 ms, as it does now and then; cellular is up.",
+        moves=(Move(0.0, (_WIFI_FALLS_SILENT, Change(PAUSE, "link_recovers", "wlan0"))),),
+        mover_up=BOTH_UP,
+        settle=SETTLE,
+        aftermath=AFTERMATH,
+    ),
+    Scenario(
+        "lossy",
+        "3 % of packets are lost and 10 ms of jitter added for ten minutes; nothing changes.",
+        topology=Topology(
+            mover=Host(MOVER, (_lossy(WIFI), _lossy(CELLULAR))),
+            other=Host(OTHER, (_lossy(HOME),)),
+        ),
+        settle=SETTLE,
+        aftermath=600.0,
+    ),
+)
+
+SCENARIOS: dict[str, Scenario] = {
+    scenario.name: scenario for scenario in (*_ANNOUNCED, *_MORE_MOVES, *_SILENT)
+}
+
+
+def scenario_named(name: str) -> Scenario:
+    """Look a scenario up.
+
+    Raises:
+        UsageError: there is none of this name.
+    """
+    if name not in SCENARIOS:
+        raise UsageError(f"There is no scenario {name!r}. Choose from: {', '.join(SCENARIOS)}.")
+    return SCENARIOS[name]
