@@ -83,6 +83,11 @@ class IncomingFlow:
         self._early: list[tuple[bytes, str]] = []
 
     @property
+    def has_begun(self) -> bool:
+        """Whether the other end has described its audio."""
+        return self._extender is not None
+
+    @property
     def deadline(self) -> float | None:
         """When to `poll` for a settled interruption."""
         return self._log.deadline
