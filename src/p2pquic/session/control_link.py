@@ -25,6 +25,7 @@ CONTROL_STREAM = 0  # the client's first bidirectional stream
 ANSWER_LIMIT = 10.0  # seconds to wait for a server that may not be there
 PROBE_INTERVAL = 1.0  # seconds between signs of life, so that a lost server is noticed
 FIRST_CHALLENGE_WAIT = 0.2  # seconds until a path without an answer is challenged again
+HURRY_LIMIT = 0.3  # seconds in which a path must answer when something may be wrong
 LONGEST_CHALLENGE_WAIT = 15.0  # seconds; a Wi-Fi that leads nowhere may lead somewhere later
 
 
@@ -48,6 +49,7 @@ class ControlLink:
         self._probe_at: float | None = None
         self._challenge_at: float | None = None
         self._challenge_wait = FIRST_CHALLENGE_WAIT
+        self._hurried_at: float | None = None  # since when every path is being asked
 
     @property
     def deadline(self) -> float | None:
@@ -59,6 +61,7 @@ class ControlLink:
             self._give_up_at,
             self._probe_at,
             self._challenge_at,
+            None if self._hurried_at is None else self._hurried_at + HURRY_LIMIT,
             None if timer is None else timer + TIMER_SLACK,
         ]
         return min((time for time in times if time is not None), default=None)
@@ -91,6 +94,17 @@ class ControlLink:
         self._connection.receive_datagram(data, DirectPath(local, self.server), now)
         return self._react(now)
 
+    def hurry(self, now: float) -> None:
+        """Something may be wrong with the network: find out which paths to the server live.
+
+        It also brings back under which address the server sees each of them now.
+        """
+        if self._connection is None or not self._connection.is_confirmed or self._hurried_at:
+            return
+        self._hurried_at = now
+        for path in self._connection.paths:
+            self._connection.challenge(path)
+
     def tick(self, now: float) -> list[ToPeer]:
         """The deadline has come."""
         if self._give_up_at is not None and now >= self._give_up_at:
@@ -110,9 +124,21 @@ class ControlLink:
         if self._probe_at is not None and now >= self._probe_at:
             self._probe_at = now + PROBE_INTERVAL
             self._connection.send_ping(0)
+            self._hurry_if_silent(now)
         if self._challenge_at is not None and now >= self._challenge_at:
             self._challenge_unproven(now)
+        if self._hurried_at is not None and now >= self._hurried_at + HURRY_LIMIT:
+            self._conclude_hurry(self._hurried_at, now)
         return self._react(now)
+
+    def _hurry_if_silent(self, now: float) -> None:
+        assert self._connection is not None
+        selected = self._connection.selected
+        if selected is None:
+            return
+        waiting_since = self._connection.answers(selected).waiting_since
+        if waiting_since is not None and now - waiting_since >= PROBE_INTERVAL:
+            self.hurry(now)
 
     def flush(self, now: float) -> list[SendDatagram]:
         """What is to be sent."""
@@ -178,6 +204,19 @@ class ControlLink:
         for dead in self._connection.paths:
             if isinstance(dead, DirectPath) and dead.local not in self._sockets:
                 self._connection.close_path(dead, now)
+
+    def _conclude_hurry(self, since: float, now: float) -> None:
+        """Doubt the paths that did not answer, unless none did: then nobody knows better."""
+        assert self._connection is not None
+        self._hurried_at = None
+        paths = self._connection.paths
+        silent = [path for path in paths if self._connection.answers(path).heard_at <= since]
+        if 0 < len(silent) < len(paths):
+            for path in silent:
+                self._connection.doubt(path)
+            self._challenge_wait = FIRST_CHALLENGE_WAIT
+            self._challenge_unproven(now)
+            self._prefer(now)
 
     def _challenge_unproven(self, now: float) -> None:
         assert self._connection is not None

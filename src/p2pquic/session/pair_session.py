@@ -389,6 +389,8 @@ class PairSession:
         if path not in self._connection.paths:
             return  # it has moved or been given up since; another event says so
         self._trace.selected(path, "the other end chose it")
+        if isinstance(before, DirectPath) and before != path:
+            self._doubt(before, now)  # it may be dead in the direction that only they can see
         news = max(SLOW_NEWS, self._connection.rtt(path) or 0.0)
         self._after_change(before, path, back=now - news, now=now)
         if not self._paths.has_way_out(path):
@@ -458,9 +460,15 @@ class PairSession:
         if choice is None:
             return
         if isinstance(path, DirectPath):
-            connection.doubt(path)
-            self._direct.doubted(path, now)
+            self._doubt(path, now)
         self._change(choice.path, "nothing comes through the path before", now)
+
+    def _doubt(self, path: DirectPath, now: float) -> None:
+        """Take the proof of a path back; it is soon proved again, or closed."""
+        assert self._connection is not None
+        if path in self._connection.paths:
+            self._connection.doubt(path)
+            self._direct.doubted(path, now)
 
     def _move_relay(self, now: float) -> None:
         """The server hears us elsewhere: measure that, padded to 1200 bytes, and say so.

@@ -279,6 +279,8 @@ class PeerSession:
                     sends.append(action)
                 else:
                     others.append(action)
+            if pair.is_doubtful:
+                self._control.hurry(now)
         sends += self._control.flush(now)
         if not self._media_started and any(
             pair.is_connected and pair.config.sends for pair in self._pairs.values()
