@@ -132,7 +132,7 @@ class PeerSession:
             case ResilienceChosen(resilience):
                 self._resilience = resilience
                 for pair in self._pairs.values():
-                    pair.resilience = resilience
+                    pair.choose_resilience(resilience)
             case HangUpRequested(reason):
                 return self._hang_up(reason, now)
             case _:
