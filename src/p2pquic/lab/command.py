@@ -1,4 +1,4 @@
-"""`p2pquic lab`: list the scenarios, or run one and say what it did to the audio.
+"""`p2pquic lab`: list the scenarios, run one and say what it did to the audio, or run them all.
 
 A run leaves a directory of its own with the traces, a picture and what was heard, so that every
 figure printed can be checked against its raw material. A figure is never printed without the
@@ -24,8 +24,10 @@ from rich.table import Table
 from p2pquic.core.errors import MissingRequirementError, UsageError
 from p2pquic.core.events import Resilience
 from p2pquic.core.trace import FrameReceived, Registered
-from p2pquic.lab import report
+from p2pquic.lab import overview, report
 from p2pquic.lab.catalogue import SCENARIOS, scenario_named
+from p2pquic.lab.full import Sweep
+from p2pquic.lab.limits import LIMITS
 from p2pquic.lab.measure import Passage, Traces, conduct, frames_of, measure
 from p2pquic.lab.outcome import Outcome, World, run
 from p2pquic.lab.scenarios import QuicRole, Scenario
@@ -35,6 +37,7 @@ WORLDS = ("auto", *get_args(World))
 SAMPLE = Path("static/output.mp3")
 TONE = "tone"  # sounds alike everywhere, so nothing can be aligned with it
 MOST_PICTURES = 8  # of one run; nobody looks at sixty
+FULL_WIDTH = 170  # columns of the table of everything
 REPORT_WIDTH = 110  # columns of the table where there is no terminal to ask
 
 
@@ -53,7 +56,7 @@ def main(arguments: Sequence[str]) -> int:
     if options.action == "list":
         _list(console)
         return 0
-    return _run(options, console)
+    return _run_all(options, console) if options.action == "full" else _run(options, console)
 
 
 def _list(console: Console) -> None:
@@ -98,6 +101,18 @@ def _run(options: argparse.Namespace, console: Console) -> int:
         console.print(report.sentence(passages))
     console.print(f"Traces, picture and sound: {out}")
     return 0
+
+
+def _run_all(options: argparse.Namespace, console: Console) -> int:
+    names = [scenario_named(name).name for name in options.scenarios]
+    wanted = [each for each in LIMITS if not names or each.scenario in names]
+    world = _choose_world(options.world, console)
+    sweep = Sweep(wanted, world, options.seed, options.out, console)
+    sweep.run(options.runs)
+    console.width = max(console.width, FULL_WIDTH)
+    console.print(overview.table(sweep.rows))
+    console.print(f"Traces and the table as Markdown and JSON: {options.out}")
+    return 1 if sweep.failures else 0
 
 
 def _choose_world(wanted: str, console: Console) -> World:
@@ -221,6 +236,20 @@ def _parser() -> argparse.ArgumentParser:
     )
     one.add_argument("--demo", action="store_true", help="end with a sentence for people")
     one.add_argument("--debug", action="store_true", help="show where an error came from")
+    everything = actions.add_parser("full", help="run all that is asked for, beside its limits")
+    everything.add_argument("scenarios", metavar="SCENARIO", nargs="*", help="default: all")
+    everything.add_argument("--runs", type=_positive, default=40, metavar="N", help="default: 40")
+    everything.add_argument("--seed", type=int, default=1, metavar="N", help="default: 1")
+    everything.add_argument(
+        "--out",
+        type=Path,
+        default=Path("out/lab-full"),
+        help="what is there already is not run again (default: %(default)s)",
+    )
+    everything.add_argument(
+        "--world", choices=get_args(World), default="kernel", help="default: %(default)s"
+    )
+    everything.add_argument("--debug", action="store_true", help="show where an error came from")
     return parser
 
 
