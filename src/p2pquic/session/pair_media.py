@@ -10,6 +10,7 @@ from p2pquic.core.actions import Action, Log, PlayMedia, StopMedia
 from p2pquic.core.drops import DropLimit
 from p2pquic.core.errors import ProtocolError
 from p2pquic.core.frames import Frame
+from p2pquic.core.jitter_buffer import DelayBounds
 from p2pquic.core.path import PathAddress
 from p2pquic.core.trace import (
     Copy,
@@ -27,12 +28,14 @@ from p2pquic.session.media_flows import IncomingFlow, OutgoingFlow
 class PairMedia:
     """The audio of one call; what it orders goes into `actions`, which it shares."""
 
-    def __init__(self, remote: str, *, plays: bool, actions: list[Action]) -> None:
+    def __init__(
+        self, remote: str, *, plays: bool, bounds: DelayBounds, actions: list[Action]
+    ) -> None:
         self._remote = remote
         self._plays = plays
         self._actions = actions
         self._outgoing = OutgoingFlow()
-        self._incoming = IncomingFlow(remote)
+        self._incoming = IncomingFlow(remote, bounds)
         self._drops = DropLimit()
 
     @property

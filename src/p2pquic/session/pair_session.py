@@ -58,7 +58,9 @@ class PairSession:
         self._relay = RelayRoute(config.server)
         self._sockets: tuple[LocalSocket, ...] = ()
         self._trace = PairTrace(self.remote, self._actions)
-        self._media = PairMedia(self.remote, plays=config.receives, actions=self._actions)
+        self._media = PairMedia(
+            self.remote, plays=config.receives, bounds=config.buffer, actions=self._actions
+        )
         self._sending = PairSending(self._media, self._direct, self._trace, config.resilience, now)
         self._began_at = now
         self._back_at: float | None = None  # since when a path is possible again, none chosen yet
