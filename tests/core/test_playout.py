@@ -175,6 +175,14 @@ def test_a_hostile_jump_costs_no_memory_and_hides_only_the_jumpers_own_frames() 
     assert sys.getsizeof(log._window._seen) < 1000
 
 
+def test_a_frame_that_no_buffer_waited_for_is_stale() -> None:
+    log, last = heard(0, 1)
+    assert log.on_frame(20, last + 19 * 0.020) is Arrival.FIRST
+    assert log.on_frame(16, last + 19 * 0.020) is Arrival.FIRST
+    assert log.on_frame(14, last + 19 * 0.020) is Arrival.STALE
+    assert log.on_frame(14, last + 19 * 0.020) is Arrival.REPEAT
+
+
 @pytest.mark.slow
 @given(st.lists(st.tuples(st.integers(0, 200), st.floats(0, 0.3)), max_size=100))
 def test_every_missing_frame_of_a_gap_is_accounted_for(steps: list[tuple[int, float]]) -> None:

@@ -90,16 +90,15 @@ class JitterBuffer:
         """How long the fastest frame waits for its turn, in seconds; 0 before the first."""
         return 0.0 if self._newest < 0 else self._start - self._delays.fastest
 
-    def on_frame(self, seq: int, now: float) -> None:
-        """Frame `seq` came for the first time, at `now`."""
+    def on_frame(self, seq: int, now: float) -> bool:
+        """Frame `seq` came for the first time, at `now`; False if no buffer could still play it."""
         self.play_until(now)
         if self._newest < 0:
             self._begin(seq, now)
-            return
+            return True
         behind = now - (seq - self._origin) * FRAME_CADENCE
         if behind > self._delays.fastest + self._bounds.maximum:
-            self._on_stale(seq, now)
-            return
+            return self._on_stale(seq, now)
         self._stale_since = None
         self._delays.add(behind)
         self._start = min(self._start, self._delays.fastest + self._bounds.maximum)
@@ -108,6 +107,7 @@ class JitterBuffer:
             self._wait_for(behind)
         if behind <= self._start and seq > self._played:
             self._waiting.add(seq)
+        return True
 
     def play_until(self, now: float) -> None:
         """Play what has its turn by `now`."""
@@ -140,11 +140,14 @@ class JitterBuffer:
         later = max(behind, self._start + missed)
         self._start = min(later, self._delays.fastest + self._bounds.maximum)
 
-    def _on_stale(self, seq: int, now: float) -> None:
+    def _on_stale(self, seq: int, now: float) -> bool:
+        """Whether, after nothing but stale frames, this one counts as the beginning."""
         if self._stale_since is None:
             self._stale_since = now
-        elif now - self._stale_since >= CLOCK_LOST:
-            self._begin(seq, now)
+        if now - self._stale_since < CLOCK_LOST:
+            return False
+        self._begin(seq, now)
+        return True
 
     def _begin(self, seq: int, now: float) -> None:
         """Take this frame's arrival for the sender's clock."""

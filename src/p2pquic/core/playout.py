@@ -31,9 +31,10 @@ FRAMES_WORTH_RESENDING = round(RESEND_WINDOW / FRAME_CADENCE) - 1  # those surel
 
 
 class Arrival(Enum):
-    """Whether a frame is new."""
+    """Whether a frame is new, and worth playing."""
 
     FIRST = "first"
+    STALE = "stale"  # new, and later than even the longest buffer waits
     REPEAT = "repeat"
 
 
@@ -117,7 +118,7 @@ class ArrivalLog:
             return Arrival.REPEAT
         for gap in self._gaps:
             gap.on_frame(seq, now)
-        self._buffer.on_frame(seq, now)
+        is_playable = self._buffer.on_frame(seq, now)
         if self._last_arrival is None:
             self._reported_at = now
         elif now - self._last_arrival > NOTICEABLE_GAP:
@@ -127,7 +128,7 @@ class ArrivalLog:
             gap = _Gap(self._last_arrival, now, newest_before, seq, current=seq, heard_before=heard)
             self._gaps.append(gap)
         self._last_arrival = now
-        return Arrival.FIRST
+        return Arrival.FIRST if is_playable else Arrival.STALE
 
     def poll(self, now: float) -> list[Record]:
         """The interruptions that are settled by now, each once, and what an ear noticed.

@@ -10,11 +10,12 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from p2pquic.core.addresses import SocketAddress
-from p2pquic.core.events import MediaPacketReady
+from p2pquic.core.events import MediaPacketReady, Resilience
+from p2pquic.core.jitter_buffer import DelayBounds
 from p2pquic.core.trace import Entry
 from p2pquic.media.requirements import check_requirements
 from p2pquic.net import process
@@ -33,7 +34,10 @@ LAST_FRAMES_TIME = (
 
 @dataclass(frozen=True)
 class PeerOptions:
-    """What a person chooses; `media` and `sink` as the command line takes them."""
+    """What a person chooses; `media` and `sink` as the command line takes them.
+
+    `give_up`: seconds a call may hear nothing before it ends.
+    """
 
     intermediate: SocketAddress
     pin: bytes
@@ -42,8 +46,10 @@ class PeerOptions:
     room: str
     media: str = "tone"
     sink: str = "speaker"
-    resilience: Literal["lean", "hedged"] = "hedged"
+    resilience: Resilience = "hedged"
     relay: Literal["auto", "only", "never"] = "auto"
+    buffer: DelayBounds = field(default_factory=DelayBounds)
+    give_up: float = 60.0
     once: bool = False
     trace: str | None = None
 
@@ -83,6 +89,7 @@ async def _call(options: PeerOptions, trace: TraceFile, screen: Screen) -> int:
         media=options.media,
         sink=options.sink,
         once=options.once,
+        delay=options.buffer.maximum,
         on_packet=lambda rtp: driver.feed(MediaPacketReady(rtp)),
         on_end=lambda: _hang_up_after_the_last_frames(driver),
         on_failure=driver.fail,
@@ -109,6 +116,8 @@ def _create_session(options: PeerOptions) -> PeerSession:
         room=options.room,
         resilience=options.resilience,
         relay=options.relay,
+        give_up=options.give_up,
+        buffer=options.buffer,
     )
     return PeerSession(config, options.identity, os.urandom)
 

@@ -107,7 +107,7 @@ class IncomingFlow:
         early, self._early = self._early, []
         return early
 
-    def arrive(self, data: bytes, path: str, now: float) -> tuple[int, bytes, bool] | None:
+    def arrive(self, data: bytes, path: str, now: float) -> tuple[int, bytes, Arrival] | None:
         """A datagram came by `path`: its frame number, RTP packet, and whether it is new.
 
         None while the flow is not described yet; the packet then waits for `describe`.
@@ -126,7 +126,7 @@ class IncomingFlow:
         if header.ssrc != self._ssrc:
             raise ProtocolError("RTP of another source than the flow's")
         seq = self._extender.extend(header.sequence)
-        return seq, datagram.packet, self._log.on_frame(seq, now) is Arrival.FIRST
+        return seq, datagram.packet, self._log.on_frame(seq, now)
 
     def poll(self, now: float) -> list[Record]:
         """Interruptions that are settled by now, and what an ear noticed."""

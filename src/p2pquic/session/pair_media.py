@@ -12,6 +12,7 @@ from p2pquic.core.errors import ProtocolError
 from p2pquic.core.frames import Frame
 from p2pquic.core.jitter_buffer import DelayBounds
 from p2pquic.core.path import PathAddress
+from p2pquic.core.playout import Arrival
 from p2pquic.core.trace import (
     Copy,
     Dropped,
@@ -100,18 +101,18 @@ class PairMedia:
     def on_datagram(self, data: bytes, path: str, now: float) -> None:
         """A datagram came by the path called `path`."""
         try:
-            arrival = self._incoming.arrive(data, path, now)
+            frame = self._incoming.arrive(data, path, now)
         except ProtocolError as error:
             self._drop(error, now)
             return
-        if arrival is None:
+        if frame is None:
             return
-        seq, rtp, is_new = arrival
-        if not is_new:
+        seq, rtp, arrival = frame
+        if arrival is Arrival.REPEAT:
             self._log(FrameRepeated(seq, path, self._remote))
             return
         self._log(FrameReceived(seq, path, self._remote))
-        if self._plays:
+        if self._plays and arrival is Arrival.FIRST:
             self._actions.append(PlayMedia(self._remote, rtp))
 
     def finish(self) -> None:
