@@ -2,7 +2,10 @@
 
 monitor -> sockets -+                +-> packets
 source  -> RTP -----+-> PeerSession -+-> RTP -> playouts
-signals ------------+                +-> trace file and screen
+signals, keys ------+                +-> trace file and screen
+
+A program of your own that runs a PeerSession switches the manner of resilience in the same way as
+the key does: `driver.feed(ResilienceChosen("hot"))`, at any time.
 """
 
 from __future__ import annotations
@@ -14,7 +17,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from p2pquic.core.addresses import SocketAddress
-from p2pquic.core.events import MediaPacketReady, Resilience
+from p2pquic.core.events import MediaPacketReady, Resilience, ResilienceChosen
 from p2pquic.core.jitter_buffer import DelayBounds
 from p2pquic.core.trace import Entry
 from p2pquic.media.requirements import check_requirements
@@ -70,7 +73,7 @@ def run_peer(options: PeerOptions) -> int:
 async def _run(options: PeerOptions) -> int:
     trace = TraceFile(options.trace)
     stream = sys.stderr if options.trace == STANDARD_OUTPUT else sys.stdout
-    screen = open_screen(stream, f"p2pquic peer by {options.intermediate}")
+    screen = open_screen(stream, f"p2pquic peer by {options.intermediate}", options.resilience)
     try:
         return await _call(options, trace, screen)
     finally:
@@ -83,8 +86,12 @@ async def _call(options: PeerOptions, trace: TraceFile, screen: Screen) -> int:
         trace.write(entry)
         screen.show(entry)
 
+    def stop(reason: str) -> None:
+        screen.release_keyboard()
+        driver.hang_up(reason)
+
     driver = Driver(write)
-    process.on_stop_signal(driver.hang_up)
+    process.on_stop_signal(stop)
     media = CallMedia(
         media=options.media,
         sink=options.sink,
@@ -98,6 +105,7 @@ async def _call(options: PeerOptions, trace: TraceFile, screen: Screen) -> int:
     try:
         driver.run(_create_session(options), media)
         monitor.start()
+        screen.offer_choice(lambda resilience: driver.feed(ResilienceChosen(resilience)))
         finish = await driver.wait_until_finished()
     finally:
         monitor.close()
