@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import signal
 import subprocess
 import sys
@@ -16,6 +17,7 @@ import pytest
 from p2pquic.core.errors import MissingRequirementError, UsageError
 from p2pquic.core.jitter_buffer import DelayBounds
 from p2pquic.core.playout import Arrival, ArrivalLog
+from p2pquic.core.trace import Interruption
 from p2pquic.lab.alignment import Alignment, align, read_samples
 from p2pquic.media import playout
 from p2pquic.media.playout import QUEUE_LENGTH, Playout, check_wav_file, open_playout
@@ -101,6 +103,8 @@ def test_what_a_stalled_path_held_back_is_not_played_when_it_is_stale(tmp_path: 
     (gap,) = heard_through(stall_for_600_ms, tmp_path / "heard.wav").gaps
     assert gap.duration == pytest.approx(0.520, abs=2 * FRAME)
     assert gap.position_error == pytest.approx(0, abs=0.005)
+    (told,) = (each for each in log.poll(math.inf) if isinstance(each, Interruption))
+    assert gap.duration == pytest.approx(told.heard_ms / 1000, abs=2 * FRAME)
 
 
 @pytest.mark.slow
