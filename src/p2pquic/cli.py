@@ -9,6 +9,7 @@ the command that needs it, so that `--help` answers at once.
 from __future__ import annotations
 
 import argparse
+import math
 import os
 import signal
 import socket
@@ -21,10 +22,13 @@ from typing import TYPE_CHECKING, NoReturn
 from p2pquic import __version__
 from p2pquic.core.addresses import SocketAddress, parse_socket_address
 from p2pquic.core.errors import InvalidAddressError, P2PQuicError, UsageError
+from p2pquic.core.jitter_buffer import DelayBounds
 
 DONE, FAILED, WRONG_USAGE = 0, 1, 2
 DEFAULT_LISTEN = "0.0.0.0:12345"
 DEFAULT_INTERMEDIATE = "127.0.0.1:12345"
+SHORTEST_BUFFER, LONGEST_BUFFER = 20, 2000  # ms: one frame; what nobody would call a talk
+LONGEST_WAIT = 86_400  # seconds, a day
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -75,8 +79,6 @@ def _run_intermediate(options: argparse.Namespace) -> int:
 
 
 def _run_peer(options: argparse.Namespace) -> int:
-    if options.resilience == "hot":
-        raise UsageError("--resilience hot is not there yet; hedged comes closest.")
     if options.pin is None:
         raise UsageError(
             "--pin is missing: without it anybody could pose as the intermediate server. "
@@ -105,6 +107,8 @@ def _run_peer(options: argparse.Namespace) -> int:
             sink=options.sink,
             resilience=options.resilience,
             relay=options.relay,
+            buffer=options.buffer,
+            give_up=options.give_up,
             identity=identity,
             once=options.once,
             trace=options.trace,
@@ -158,6 +162,32 @@ def data_directory() -> Path:
     """Where this user's programs keep their data (XDG base directory specification)."""
     base = os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share"
     return Path(base) / "p2pquic"
+
+
+def _buffer(text: str) -> DelayBounds:
+    shortest, dash, longest = text.partition("-")
+    try:
+        minimum, maximum = int(shortest), int(longest if dash else shortest)
+    except ValueError:
+        minimum, maximum = 0, 0
+    if not SHORTEST_BUFFER <= minimum <= maximum <= LONGEST_BUFFER:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is no delay in ms from {SHORTEST_BUFFER} to {LONGEST_BUFFER}, like 100, "
+            "or range of them, like 40-200"
+        )
+    return DelayBounds(minimum / 1000, maximum / 1000)
+
+
+def _give_up(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = math.nan
+    if not 0 < seconds <= LONGEST_WAIT:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is no number of seconds above 0 and up to a day ({LONGEST_WAIT})"
+        )
+    return seconds
 
 
 if TYPE_CHECKING:
@@ -231,13 +261,29 @@ def _add_peer(commands: Commands, traced: argparse.ArgumentParser) -> None:
         "--resilience",
         choices=("lean", "hedged", "hot"),
         default="hedged",
-        help="how much to send twice when a path may be dead (default: hedged)",
+        help="lean: send no frame twice; hedged: twice while a path is in doubt (default); "
+        "hot: always by two paths, if there are two",
     )
     command.add_argument(
         "--relay",
         choices=("auto", "only", "never"),
         default="auto",
         help="use of the server's relay (default: auto)",
+    )
+    command.add_argument(
+        "--buffer",
+        metavar="MS[-MS]",
+        type=_buffer,
+        default="40-200",
+        help="how long a frame may wait for its turn: from a minimum to a maximum, or always as "
+        "long; more hides longer interruptions and delays the talk (default: %(default)s)",
+    )
+    command.add_argument(
+        "--give-up",
+        metavar="SECONDS",
+        type=_give_up,
+        default=60.0,
+        help="end a call that heard nothing for so long (default: 60)",
     )
     command.add_argument(
         "--cert", metavar="FILE", help="PEM certificate of this peer (default: a new one)"

@@ -56,7 +56,9 @@ class PairSession:
         self._relay = RelayRoute(config.server)
         self._paths = PairPaths(self._direct, self._relay)
         self._trace = PairTrace(self.remote, self._actions)
-        self._media = PairMedia(self.remote, plays=config.receives, actions=self._actions)
+        self._media = PairMedia(
+            self.remote, plays=config.receives, bounds=config.buffer, actions=self._actions
+        )
         self._resilience = config.resilience
         self._manager: PathManager | None = None  # from the moment both ends are authenticated
         self._began_at = now

@@ -11,7 +11,7 @@ gathers what they order. Audio leaves before signaling.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from hashlib import blake2s
 from typing import Literal, assert_never
 
@@ -29,8 +29,17 @@ from p2pquic.core.events import (
     ResilienceChosen,
     SocketsChanged,
 )
+from p2pquic.core.jitter_buffer import DelayBounds
 from p2pquic.core.path import DirectPath
-from p2pquic.core.trace import Closed, Dropped, Failed, Observed, Record, Registered
+from p2pquic.core.trace import (
+    Closed,
+    Dropped,
+    Failed,
+    Observed,
+    Record,
+    Registered,
+    ResilienceChanged,
+)
 from p2pquic.core.trace import MemberJoined as JoinedRecord
 from p2pquic.core.trace import MemberLeft as LeftRecord
 from p2pquic.quic.identity import Identity
@@ -66,7 +75,8 @@ class PeerConfig:
     """What a person asks of a peer.
 
     `pin` is the SHA-256 of the server's public key (SPKI), 32 bytes. `give_up` is how many
-    seconds a call may hear nothing before it ends.
+    seconds a call may hear nothing before it ends, `buffer` how long what it hears may wait for
+    its turn.
     """
 
     intermediate: SocketAddress
@@ -76,6 +86,7 @@ class PeerConfig:
     resilience: Resilience = "hedged"
     relay: RelayUse = "auto"
     give_up: float = 60.0
+    buffer: DelayBounds = field(default_factory=DelayBounds)
 
 
 class PeerSession:
@@ -130,6 +141,8 @@ class PeerSession:
             case DeadlinePassed():
                 self._on_deadline(now)
             case ResilienceChosen(resilience):
+                if resilience != self._resilience:
+                    self._log(ResilienceChanged(resilience))
                 self._resilience = resilience
                 for pair in self._pairs.values():
                     pair.choose_resilience(resilience)
@@ -241,6 +254,7 @@ class PeerSession:
             resilience=self._resilience,
             relay=self._config.relay,
             give_up=self._config.give_up,
+            buffer=self._config.buffer,
         )
         pair = PairSession(config, self._identity, self._entropy, now)
         pair.set_sockets(self._sockets, self._control.local, now)
