@@ -1,6 +1,6 @@
 """The command line: parse, call, print.
 
-    p2pquic intermediate | peer | monitor | lab
+    p2pquic intermediate | peer | monitor | lab | bench
 
 Exit codes: 0 done, 1 it did not work out, 2 the command was wrong. Everything heavy is imported by
 the command that needs it, so that `--help` answers at once.
@@ -129,6 +129,12 @@ def _run_lab(arguments: list[str]) -> int:
     return lab_main(arguments)
 
 
+def _run_bench(options: argparse.Namespace) -> int:
+    from p2pquic.bench.command import run_bench
+
+    return run_bench(options.names, repeats=options.repeats, scale=options.scale)
+
+
 def resolve(text: str) -> SocketAddress:
     """Read HOST:PORT, asking the resolver if HOST is a name.
 
@@ -222,6 +228,7 @@ def _parser() -> argparse.ArgumentParser:
     monitor.add_argument("--intermediate", metavar="HOST:PORT", help="only what reaches this")
     monitor.set_defaults(run=_run_monitor)
     commands.add_parser("lab", help="measure calls through moves; see p2pquic lab --help")
+    _add_bench(commands, common)
     return parser
 
 
@@ -291,3 +298,22 @@ def _add_peer(commands: Commands, traced: argparse.ArgumentParser) -> None:
     command.add_argument("--key", metavar="FILE", help="its PEM key")
     command.add_argument("--once", action="store_true", help="end with the media, do not repeat it")
     command.set_defaults(run=_run_peer)
+
+
+def _add_bench(commands: Commands, common: argparse.ArgumentParser) -> None:
+    command = commands.add_parser("bench", parents=[common], help="measure what all this costs")
+    command.add_argument(
+        "names",
+        metavar="NAME",
+        nargs="*",
+        help="call, datagrams, handshakes, memory, processes, relay (default: all)",
+    )
+    command.add_argument("--repeats", metavar="N", type=int, default=5, help="default: %(default)s")
+    command.add_argument(
+        "--scale",
+        metavar="SHARE",
+        type=float,
+        default=1.0,
+        help="of the usual work of each repeat (default: %(default)s)",
+    )
+    command.set_defaults(run=_run_bench)

@@ -50,20 +50,16 @@ class ControlLink:
         self._challenge_at: float | None = None
         self._challenge_wait = FIRST_CHALLENGE_WAIT
         self._hurried_at: float | None = None  # since when every path is being asked
+        self._stirred = False  # since the last flush: it may have something to say
+        self._timer: float | None = None  # of the connection, as of the last flush
 
     @property
     def deadline(self) -> float | None:
-        """When to call `tick`."""
+        """When to call `tick`; to be read after a `flush`."""
         if self._connection is None or self.local is None:
             return self._give_up_at
-        timer = self._connection.get_timer()
-        times = [
-            self._give_up_at,
-            self._probe_at,
-            self._challenge_at,
-            None if self._hurried_at is None else self._hurried_at + HURRY_LIMIT,
-            None if timer is None else timer + TIMER_SLACK,
-        ]
+        hurry_ends = None if self._hurried_at is None else self._hurried_at + HURRY_LIMIT
+        times = [self._give_up_at, self._probe_at, self._challenge_at, hurry_ends, self._timer]
         return min((time for time in times if time is not None), default=None)
 
     def owns(self, connection_id: bytes) -> bool:
@@ -72,6 +68,7 @@ class ControlLink:
 
     def set_sockets(self, sockets: Sequence[LocalSocket], now: float) -> None:
         """These are our open sockets now, preferred first."""
+        self._stirred = True
         self._sockets = tuple(socket for socket in sockets if socket.family == self.server.family)
         self.observed = {
             socket: address for socket, address in self.observed.items() if socket in self._sockets
@@ -85,12 +82,14 @@ class ControlLink:
 
     def send(self, message: ToServer) -> None:
         """Queue a message."""
+        self._stirred = True
         if self._connection is not None and self._connection.is_confirmed:
             self._connection.send_stream_data(CONTROL_STREAM, encode(message))
 
     def receive(self, local: LocalSocket, data: bytes, now: float) -> list[ToPeer]:
         """A QUIC datagram from the server; gives the messages in it."""
         assert self._connection is not None
+        self._stirred = True
         self._connection.receive_datagram(data, DirectPath(local, self.server), now)
         return self._react(now)
 
@@ -101,12 +100,13 @@ class ControlLink:
         """
         if self._connection is None or not self._connection.is_confirmed or self._hurried_at:
             return
-        self._hurried_at = now
+        self._hurried_at, self._stirred = now, True
         for path in self._connection.paths:
             self._connection.challenge(path)
 
     def tick(self, now: float) -> list[ToPeer]:
         """The deadline has come."""
+        self._stirred = True
         if self._give_up_at is not None and now >= self._give_up_at:
             self._give_up_at = None
             self.failure = (
@@ -141,17 +141,25 @@ class ControlLink:
             self.hurry(now)
 
     def flush(self, now: float) -> list[SendDatagram]:
-        """What is to be sent."""
-        if self._connection is None or self.local is None:
+        """What is to be sent: nothing, as long as nothing was said and nothing happened.
+
+        During a call that is nearly always so, and asking the connection takes longer than a frame.
+        """
+        if self._connection is None or self.local is None or not self._stirred:
             return []
-        return [
+        self._stirred = False
+        sends = [
             SendDatagram(path.local, path.remote, data)
             for data, path in self._connection.datagrams_to_send(now)
             if isinstance(path, DirectPath) and path.local in self._sockets
         ]
+        timer = self._connection.get_timer()
+        self._timer = None if timer is None else timer + TIMER_SLACK
+        return sends
 
     def close(self, reason: str) -> None:
         """Say goodbye."""
+        self._stirred = True
         if self._connection is not None:
             self._connection.close(reason_phrase=reason)
 

@@ -157,7 +157,7 @@ class PeerSession:
     def _on_sockets(self, sockets: tuple[LocalSocket, ...], now: float) -> None:
         self._sockets = sockets
         self._control.set_sockets(sockets, now)
-        self._tell_pairs_the_sockets(now)
+        self._tell_where_we_are(now)
 
     def _on_datagram(
         self, local: LocalSocket, remote: SocketAddress, data: bytes, now: float
@@ -233,7 +233,7 @@ class PeerSession:
                     self._control.failure = reason
                 case _:
                     assert_never(message)
-        self._tell_pairs_the_sockets(now)
+        self._tell_where_we_are(now)
 
     def _meet(self, member: Member, now: float) -> None:
         """Call a member if one of us has something for the other."""
@@ -273,17 +273,18 @@ class PeerSession:
 
     # ---- what we do --------------------------------------------------------------------------
 
-    def _tell_pairs_the_sockets(self, now: float) -> None:
+    def _tell_where_we_are(self, now: float) -> None:
+        """The kernel or the server may just have told us something new about that."""
         for pair in self._pairs.values():
             pair.set_sockets(self._sockets, self._control.local, now)
-
-    def _gather(self, now: float) -> list[Action]:
-        """Everything ordered by one event: audio, then signaling, then the record of it."""
         for local, address in self._control.observed.items():
             if self._told_observed.get(local) != address:
                 self._log(Observed(str(local), str(address)))
         self._told_observed = dict(self._control.observed)
         self._offer_candidates()
+
+    def _gather(self, now: float) -> list[Action]:
+        """Everything ordered by one event: audio, then signaling, then the record of it."""
         sends: list[SendDatagram] = []
         others: list[Action] = []
         for pair in self._pairs.values():
