@@ -92,6 +92,7 @@ class Simulation:
     ) -> None:
         self.scenario = scenario
         self.seed = seed
+        self.resilience = resilience
         self.now = ORIGIN
         self.settled = math.inf  # when changes may begin
         self.changes: list[ChangeMade] = []
