@@ -18,12 +18,14 @@ from p2pquic.lab.scenarios import FRAME_CADENCE
 WINDOW = 0.340  # seconds a frame is sent again: 400 ms less the 60 ms a product may be later
 MEMORY = 0.200  # seconds the server keeps what it may have handed on in vain
 MARGIN = 0.030  # seconds that physics does not ask for, and prudence does
-SILENCE = 3 * FRAME_CADENCE + MARGIN  # seconds after which a way that spoke is a silent one
+SILENCE = 3 * FRAME_CADENCE + MARGIN  # seconds after which an end that spoke is a silent one
 ALARM = 0.5  # seconds of flooding after the last sign of trouble
+IDLE = 1.0  # seconds between two bundles on a way that carries no frames: keeps it known and open
 MOST_ADDRESSES = 6  # of one end that are remembered: two interfaces, their past, and some
 EPSILON = 1e-6  # seconds: what sums of cadences may be off
 
 RELAY = "relay"
+NOTHING = range(0)  # no frames
 
 
 class Way(NamedTuple):
@@ -58,8 +60,9 @@ class Source(NamedTuple):
 class Bundle:
     """All that an end has to say at one moment.
 
-    `is_in_trouble`: it sees a sign of trouble itself; `floods`: it wants frames relayed to every
-    address, and sends them to every one. `heard` is the newest frame of the other end, `transits`
+    `is_in_trouble`: it sees a sign of trouble itself; `floods`: it sends everywhere;
+    `wants_every_leg`: frames shall be relayed to all its addresses. `heard` is the newest frame of
+    the other end, `transits`
     by which of the other's ways it hears just now, in seconds. `seen` is where the server saw the
     sender; empty on the direct way.
     """
@@ -70,6 +73,7 @@ class Bundle:
     frames: range
     is_in_trouble: bool
     floods: bool
+    wants_every_leg: bool
     heard: int
     transits: dict[Way, float]
     seen: tuple[SocketAddress, ...] = ()
@@ -104,6 +108,8 @@ class FloodingEnd:
     _reported_left: float = -math.inf
     _trouble_until: float = -math.inf
     _flood_until: float = -math.inf
+    _other_floods: bool = False
+    _idle_due: float = -math.inf
 
     def __post_init__(self) -> None:
         self._heard_at = self.began
@@ -135,7 +141,7 @@ class FloodingEnd:
         if bundle.is_in_trouble:
             self._flood_until = max(self._flood_until, now + ALARM)
         is_news = self._addresses.keys() - known or (bundle.is_in_trouble and not was_flooding)
-        return self._send(now) if is_news else []
+        return self._send(now, everywhere=True) if is_news else []
 
     def _hear(self, bundle: Bundle, now: float) -> None:
         self._ways[bundle.way] = now, now - bundle.left
@@ -146,6 +152,7 @@ class FloodingEnd:
         self._acknowledged = max(self._acknowledged, bundle.heard)
         if bundle.left > self._reported_left:
             self._reported, self._reported_left = bundle.transits, bundle.left
+            self._other_floods = bundle.floods
 
     def _be_alarmed(self, now: float) -> None:
         self._trouble_until = self._flood_until = now + ALARM
@@ -175,31 +182,37 @@ class FloodingEnd:
             )[:1]
         return best
 
-    def _send(self, now: float) -> list[Parcel]:
+    def _send(self, now: float, *, everywhere: bool = False) -> list[Parcel]:
         floods = now < self._flood_until
         carrying = self._carrying()
-        frames = self.source.young(now) if self.source is not None else range(0)
+        if everywhere or floods or not carrying or now >= self._idle_due:
+            ways = list(self._all_ways())
+            self._idle_due = now + IDLE
+        else:
+            ways = [each for each in self._all_ways() if each[2] in carrying]
+        frames = self.source.young(now) if self.source is not None else NOTHING
         bundle = Bundle(
             sender=self.name,
             way=Way("", ""),
             left=now,
-            frames=frames,
+            frames=NOTHING,
             is_in_trouble=now < self._trouble_until,
-            floods=floods or self.resilience == "hot",
+            floods=floods,
+            wants_every_leg=floods or self.resilience == "hot",
             heard=self._heard,
             transits={
                 way: transit
                 for way, (heard_at, transit) in self._ways.items()
-                if now - heard_at <= SILENCE
+                if now - heard_at <= patience(self._other_floods)
             },
         )
         return [
             Parcel(
                 socket,
                 remote,
-                replace(bundle, way=way, frames=frames if floods or way in carrying else range(0)),
+                replace(bundle, way=way, frames=frames if floods or way in carrying else NOTHING),
             )
-            for socket, remote, way in self._all_ways()
+            for socket, remote, way in ways
         ]
 
     def _all_ways(self) -> Iterator[tuple[LocalSocket, SocketAddress, Way]]:
@@ -209,22 +222,28 @@ class FloodingEnd:
                 yield socket, address, Way(socket.interface, str(address))
 
 
+def patience(floods: bool) -> float:
+    """Seconds after which a way is a silent one, by whether its sender floods."""
+    return SILENCE if floods else IDLE + SILENCE
+
+
 @dataclass
 class _Seat:
     """One end as the server knows it: when each of its addresses was heard, and the transit."""
 
     heard: dict[SocketAddress, tuple[float, float]] = field(default_factory=dict)
     floods: bool = False
+    wants_every_leg: bool = False
     last: Bundle | None = None  # from this end
 
     def targets(self, now: float) -> set[SocketAddress]:
-        """The best address of those that are not silent; all of them if it floods or is silent."""
+        """The best address of those that are not silent; all if it wants that or is silent."""
         live = {
             address: transit
             for address, (heard_at, transit) in self.heard.items()
-            if now - heard_at <= SILENCE
+            if now - heard_at <= patience(self.floods)
         }
-        if self.floods or not live:
+        if self.wants_every_leg or not live:
             return set(self.heard)
         return {min(live, key=live.__getitem__)}
 
@@ -245,7 +264,7 @@ class FloodingServer:
         mine.heard[remote] = now, now - bundle.left
         while len(mine.heard) > MOST_ADDRESSES:
             del mine.heard[next(iter(mine.heard))]
-        mine.floods = bundle.floods
+        mine.floods, mine.wants_every_leg = bundle.floods, bundle.wants_every_leg
         stamped = replace(bundle, seen=tuple(mine.heard))
         if bundle.frames:
             mine.last = stamped
@@ -254,7 +273,7 @@ class FloodingServer:
             Parcel(
                 self._local,
                 address,
-                stamped if address in targets else replace(stamped, frames=range(0)),
+                stamped if address in targets else replace(stamped, frames=NOTHING),
             )
             for address in other.heard
         ]

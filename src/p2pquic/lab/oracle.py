@@ -13,7 +13,7 @@ The server hands each bundle on, says whom it saw where, and replays the last on
 address it hears for the first time.
 
 What no kernel announces nobody can know before silence tells. So `lean` and `hedged` ends keep
-their *frames* on the best way only (and bundles without frames on all others), until something
+their bundles on the best way only (once a second without frames on all others), until something
 is amiss; then they flood for half a second. Signs of trouble are these:
 
 * an interface of this end came or went;
