@@ -7,9 +7,9 @@ seconds of one clock that both ends share, which an oracle may.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from typing import NamedTuple
+from typing import Generic, NamedTuple, TypeVar
 
 from p2pquic.core.addresses import LocalSocket, SocketAddress
 from p2pquic.core.events import Resilience
@@ -19,12 +19,13 @@ WINDOW = 0.340  # seconds a frame is sent again: 400 ms less the 60 ms a product
 MEMORY = 0.200  # seconds the server keeps what it may have handed on in vain
 MARGIN = 0.030  # seconds that physics does not ask for, and prudence does
 SILENCE = 3 * FRAME_CADENCE + MARGIN  # seconds after which an end that spoke is a silent one
-ALARM = 0.5  # seconds of flooding after the last sign of trouble
+ALARM = 0.1  # seconds of flooding after the last sign of trouble, and until it was answered
 IDLE = 1.0  # seconds between two bundles on a way that carries no frames: keeps it known and open
 MOST_ADDRESSES = 6  # of one end that are remembered: two interfaces, their past, and some
 EPSILON = 1e-6  # seconds: what sums of cadences may be off
 
 RELAY = "relay"
+Key = TypeVar("Key")
 NOTHING = range(0)  # no frames
 
 
@@ -87,6 +88,31 @@ class Parcel(NamedTuple):
     bundle: Bundle
 
 
+class Hearing(Generic[Key]):
+    """By which ways somebody is heard, and how long each takes, in seconds.
+
+    A way is heard once a second at least; while its sender floods, all the time. What is silent
+    in a flood is dead, until it is heard again.
+    """
+
+    def __init__(self) -> None:
+        self._last: dict[Key, tuple[float, float]] = {}  # when heard, transit
+
+    def note(self, key: Key, bundle: Bundle, now: float) -> None:
+        """A bundle came by a way."""
+        self._last[key] = now, now - bundle.left
+        self._forget(SILENCE if bundle.floods else IDLE + SILENCE, now)
+
+    def transits(self) -> dict[Key, float]:
+        """Of every way that is alive as far as anybody can know."""
+        return {key: transit for key, (_, transit) in self._last.items()}
+
+    def _forget(self, patience: float, now: float) -> None:
+        for key, (heard_at, _) in list(self._last.items()):
+            if now - heard_at > patience:
+                del self._last[key]
+
+
 @dataclass
 class FloodingEnd:
     """One end. `arrivals`: when each frame of the other end was heard first."""
@@ -102,13 +128,14 @@ class FloodingEnd:
     _addresses: dict[SocketAddress, None] = field(default_factory=dict)  # of the other end
     _heard: int = -1
     _heard_at: float = -math.inf
-    _ways: dict[Way, tuple[float, float]] = field(default_factory=dict)  # last heard, transit
+    _ways: Hearing[Way] = field(default_factory=Hearing)  # of the other end
     _acknowledged: int = -1
+    _answer_due: dict[int, float] = field(default_factory=dict)  # by frame
     _reported: dict[Way, float] = field(default_factory=dict)  # transits of our ways
     _reported_left: float = -math.inf
     _trouble_until: float = -math.inf
     _flood_until: float = -math.inf
-    _other_floods: bool = False
+    _flooding_since: float = -math.inf
     _idle_due: float = -math.inf
 
     def __post_init__(self) -> None:
@@ -117,58 +144,69 @@ class FloodingEnd:
             self._acknowledged = self.source.young(self.began).stop - 1
 
     def set_sockets(self, sockets: Iterable[LocalSocket], now: float) -> list[Parcel]:
-        """The kernel says that these are our sockets now."""
-        self._sockets = tuple(sockets)
-        self._be_alarmed(now)
-        return self._send(now)
+        """The kernel says that these are our sockets now: trouble, unless one more came."""
+        before, self._sockets = self._sockets, tuple(sockets)
+        if not before or set(before) - set(self._sockets):
+            self._be_alarmed(now)
+        return self._send(now, everywhere=True)
 
     def tick(self, now: float) -> list[Parcel]:
         """A cadence has passed."""
         if self._is_deaf(now) or self._is_unanswered(now):
             self._be_alarmed(now)
+        elif now < self._flood_until and not self._is_answered():
+            self._flood(now)
         return self._send(now)
 
     def receive(self, remote: SocketAddress, bundle: Bundle, now: float) -> list[Parcel]:
         """A bundle of the other end arrived, from it or by the server."""
         known = set(self._addresses)
         for address in bundle.seen or (remote,):
-            self._addresses.pop(address, None)
-            self._addresses[address] = None
-        while len(self._addresses) > MOST_ADDRESSES:
-            del self._addresses[next(iter(self._addresses))]
+            _remember(address, self._addresses)
         self._hear(bundle, now)
         was_flooding = now < self._flood_until
         if bundle.is_in_trouble:
-            self._flood_until = max(self._flood_until, now + ALARM)
+            self._flood(now)
         is_news = self._addresses.keys() - known or (bundle.is_in_trouble and not was_flooding)
         return self._send(now, everywhere=True) if is_news else []
 
     def _hear(self, bundle: Bundle, now: float) -> None:
-        self._ways[bundle.way] = now, now - bundle.left
+        self._ways.note(bundle.way, bundle, now)
         for seq in bundle.frames:
             self.arrivals.setdefault(seq, now)
         if bundle.frames and bundle.frames[-1] > self._heard:
             self._heard, self._heard_at = bundle.frames[-1], now
-        self._acknowledged = max(self._acknowledged, bundle.heard)
+        while self._acknowledged < bundle.heard:
+            self._acknowledged += 1
+            self._answer_due.pop(self._acknowledged, None)
         if bundle.left > self._reported_left:
             self._reported, self._reported_left = bundle.transits, bundle.left
-            self._other_floods = bundle.floods
 
     def _be_alarmed(self, now: float) -> None:
-        self._trouble_until = self._flood_until = now + ALARM
+        self._trouble_until = now + ALARM
+        self._flood(now)
+
+    def _flood(self, now: float) -> None:
+        if now >= self._flood_until:
+            self._flooding_since = now
+        self._flood_until = now + ALARM
+
+    def _is_answered(self) -> bool:
+        """Whether what was sent since the flood began is known to have arrived."""
+        if self.source is None:
+            return not self.listens or self._heard_at > self._flooding_since
+        return self.source.due(self._acknowledged) > self._flooding_since
 
     def _is_deaf(self, now: float) -> bool:
         return self.listens and now - self._heard_at > SILENCE
 
     def _is_unanswered(self, now: float) -> bool:
-        if self.source is None or not self._reported:
-            return self.source is not None
-        round_trip = 2 * min(self._reported.values())
-        waiting_since = self.source.due(self._acknowledged + 1)
-        return (
-            waiting_since <= self.source.end
-            and now - waiting_since > round_trip + 2 * FRAME_CADENCE + MARGIN
-        )
+        return now > self._answer_due.get(self._acknowledged + 1, math.inf)
+
+    def _expect_answer(self, seq: int, carrying: Sequence[Way], now: float) -> None:
+        """A frame leaves for the first time: it should be acknowledged after a round trip."""
+        round_trip = 2 * max((self._reported[way] for way in carrying), default=0.0)
+        self._answer_due.setdefault(seq, now + round_trip + 2 * FRAME_CADENCE + MARGIN)
 
     def _carrying(self) -> list[Way]:
         """The ways that frames take in good times."""
@@ -191,6 +229,8 @@ class FloodingEnd:
         else:
             ways = [each for each in self._all_ways() if each[2] in carrying]
         frames = self.source.young(now) if self.source is not None else NOTHING
+        if frames:
+            self._expect_answer(frames[-1], carrying, now)
         bundle = Bundle(
             sender=self.name,
             way=Way("", ""),
@@ -200,11 +240,7 @@ class FloodingEnd:
             floods=floods,
             wants_every_leg=floods or self.resilience == "hot",
             heard=self._heard,
-            transits={
-                way: transit
-                for way, (heard_at, transit) in self._ways.items()
-                if now - heard_at <= patience(self._other_floods)
-            },
+            transits=self._ways.transits(),
         )
         return [
             Parcel(
@@ -222,30 +258,21 @@ class FloodingEnd:
                 yield socket, address, Way(socket.interface, str(address))
 
 
-def patience(floods: bool) -> float:
-    """Seconds after which a way is a silent one, by whether its sender floods."""
-    return SILENCE if floods else IDLE + SILENCE
-
-
 @dataclass
 class _Seat:
-    """One end as the server knows it: when each of its addresses was heard, and the transit."""
+    """One end as the server knows it: its addresses, and by which of them it is heard."""
 
-    heard: dict[SocketAddress, tuple[float, float]] = field(default_factory=dict)
-    floods: bool = False
+    addresses: dict[SocketAddress, None] = field(default_factory=dict)  # newest last
+    hearing: Hearing[SocketAddress] = field(default_factory=Hearing)
     wants_every_leg: bool = False
-    last: Bundle | None = None  # from this end
+    last: Bundle | None = None  # with frames, from this end
 
-    def targets(self, now: float) -> set[SocketAddress]:
-        """The best address of those that are not silent; all if it wants that or is silent."""
-        live = {
-            address: transit
-            for address, (heard_at, transit) in self.heard.items()
-            if now - heard_at <= patience(self.floods)
-        }
-        if self.wants_every_leg or not live:
-            return set(self.heard)
-        return {min(live, key=live.__getitem__)}
+    def targets(self) -> set[SocketAddress]:
+        """The best address of those that are alive; all if it wants that or none is."""
+        transits = self.hearing.transits()
+        if self.wants_every_leg or not transits:
+            return set(self.addresses)
+        return {min(transits, key=transits.__getitem__)}
 
 
 class FloodingServer:
@@ -259,24 +286,30 @@ class FloodingServer:
     def receive(self, remote: SocketAddress, bundle: Bundle, now: float) -> list[Parcel]:
         """A bundle came from `remote`."""
         mine, other = self._seats[bundle.sender], self._seats[self._other[bundle.sender]]
-        is_new = remote not in mine.heard
-        mine.heard.pop(remote, None)
-        mine.heard[remote] = now, now - bundle.left
-        while len(mine.heard) > MOST_ADDRESSES:
-            del mine.heard[next(iter(mine.heard))]
-        mine.floods, mine.wants_every_leg = bundle.floods, bundle.wants_every_leg
-        stamped = replace(bundle, seen=tuple(mine.heard))
+        is_new = remote not in mine.addresses
+        _remember(remote, mine.addresses)
+        mine.hearing.note(remote, bundle, now)
+        mine.wants_every_leg = bundle.wants_every_leg
+        stamped = replace(bundle, seen=tuple(mine.addresses))
         if bundle.frames:
             mine.last = stamped
-        targets = other.heard.keys() if bundle.floods else other.targets(now)
+        targets = other.addresses.keys() if bundle.floods else other.targets()
         parcels = [
             Parcel(
                 self._local,
                 address,
                 stamped if address in targets else replace(stamped, frames=NOTHING),
             )
-            for address in other.heard
+            for address in other.addresses
         ]
         if is_new and other.last is not None and now - other.last.left <= MEMORY:
             parcels.append(Parcel(self._local, remote, other.last))
         return parcels
+
+
+def _remember(address: SocketAddress, addresses: dict[SocketAddress, None]) -> None:
+    """Put an address behind all others; the one heard of longest ago may have to go."""
+    addresses.pop(address, None)
+    addresses[address] = None
+    while len(addresses) > MOST_ADDRESSES:
+        del addresses[next(iter(addresses))]

@@ -14,9 +14,9 @@ address it hears for the first time.
 
 What no kernel announces nobody can know before silence tells. So `lean` and `hedged` ends keep
 their bundles on the best way only (once a second without frames on all others), until something
-is amiss; then they flood for half a second. Signs of trouble are these:
+is amiss; then they flood until that is answered. Signs of trouble are these:
 
-* an interface of this end came or went;
+* an interface of this end went, or its first one came;
 * nothing new was heard for three frames and a margin of 30 ms;
 * nothing was acknowledged for a round trip, two frames and the same margin;
 * the other end says that one of these is true for it.
