@@ -10,6 +10,7 @@ SINK ?= speaker
 CERT ?= out/intermediate.pem
 KEY ?= out/intermediate.key
 SCENARIO ?=
+SEED ?= 0
 
 BIN := .venv/bin
 READY := .venv/.ready
@@ -23,11 +24,11 @@ the server at $(INTERMEDIATE_ADDR) prints its sha256:... when it starts. Add PIN
 JOIN = $(P2PQUIC) peer --intermediate $(INTERMEDIATE_ADDR) --pin $(USED_PIN) --room "$(ROOM)"
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check intermediate peer ps pr cert build monitor lab lock clean
+.PHONY: help demo test check intermediate peer ps pr cert build monitor lab worlds lock clean
 
 help: ## Show this.
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
-	@echo "Variables: INTERMEDIATE_ADDR PIN ROOM ROLE MEDIA SINK SCENARIO, as in make ps ROOM=attic"
+	@echo "Variables: INTERMEDIATE_ADDR PIN ROOM ROLE MEDIA SINK SCENARIO SEED, as in make ps ROOM=attic"
 
 demo: $(SOUND) ## Hear and see a call survive a move, on this machine alone.
 	$(P2PQUIC) lab run break-before-make --demo
@@ -64,6 +65,9 @@ monitor: $(READY) ## Show this host's address changes as they happen.
 
 lab: $(SOUND) ## List the lab's scenarios, or run SCENARIO.
 	$(P2PQUIC) lab $(if $(SCENARIO),run $(SCENARIO),list)
+
+worlds: $(READY) ## Try 10,000 random worlds against an oracle, from SEED on; takes hours.
+	$(P2PQUIC) lab worlds --seed $(SEED)
 
 lock: ## Renew requirements.lock after a change in pyproject.toml.
 	$(PYTHON) -m venv out/lock

@@ -25,7 +25,7 @@ from rich.table import Table
 from p2pquic.core.errors import MissingRequirementError, UsageError
 from p2pquic.core.events import Resilience
 from p2pquic.core.trace import Entry, FrameReceived, Registered, from_line, to_line
-from p2pquic.lab import report
+from p2pquic.lab import report, worlds_command
 from p2pquic.lab.catalogue import SCENARIOS, scenario_named
 from p2pquic.lab.changes import ChangeMade
 from p2pquic.lab.measure import Passage, Traces, frames_of, measure
@@ -62,6 +62,8 @@ def main(arguments: Sequence[str]) -> int:
     if options.action == "list":
         _list(console)
         return 0
+    if options.action == "worlds":
+        return worlds_command.run(options, console)
     return _run(options, console)
 
 
@@ -241,6 +243,7 @@ def _parser() -> argparse.ArgumentParser:
         required=True, metavar="ACTION", dest="action", parser_class=_Parser
     )
     actions.add_parser("list", help="show the scenarios")
+    worlds_command.add_parser(actions)
     run = actions.add_parser("run", help="run one, and measure it beside the physical floor")
     run.add_argument("scenario", metavar="SCENARIO")
     run.add_argument("--runs", type=_positive, default=1, metavar="N", help="default: 1")
