@@ -1,4 +1,5 @@
 """One NAT, two worlds: the fake NAT is held to what the kernel's NAT does, and both to RFC 4787.
+The same for networks that die where no host can see it.
 
 A lab that cannot be built is a failure and not a skip: without it nothing keeps the fake honest.
 """
@@ -64,6 +65,16 @@ class World(Protocol):
 
     def interface_down(self, link: Link) -> object: ...
 
+    def link_dies(self, link: Link) -> object: ...
+
+    def link_recovers(self, link: Link) -> object: ...
+
+    def way_dies(self, source: Link, target: Link) -> object: ...
+
+    def way_recovers(self, source: Link, target: Link) -> object: ...
+
+    def nat_forgets(self, link: Link) -> object: ...
+
 
 def topology(nat: Nat) -> Topology:
     return Topology(
@@ -83,6 +94,10 @@ class Simulated:
         self._inboxes: dict[SocketAddress, list[SocketAddress]] = {e.address: [] for e in ENDPOINTS}
         self.interface_up = self._internet.interface_up
         self.interface_down = self._internet.interface_down
+        self.nat_forgets = self._internet.nat_forgets
+        links = self._internet.links
+        self.link_dies, self.link_recovers = links.link_dies, links.link_recovers
+        self.way_dies, self.way_recovers = links.way_dies, links.way_recovers
 
     def send(self, source: Endpoint, destination: SocketAddress) -> None:
         local = LocalSocket(*source.address, source.link.interface)
@@ -108,6 +123,9 @@ class Kernel:
         self._sockets = {each: stack.enter_context(self._open(each)) for each in ENDPOINTS}
         self.interface_up = self._world.interface_up
         self.interface_down = self._world.interface_down
+        self.nat_forgets = self._world.nat_forgets
+        self.link_dies, self.link_recovers = self._world.link_dies, self._world.link_recovers
+        self.way_dies, self.way_recovers = self._world.way_dies, self._world.way_recovers
 
     def _open(self, endpoint: Endpoint) -> socket.socket:
         machine = self._world.host(endpoint.link.host)
@@ -249,3 +267,61 @@ def test_a_nat_does_not_hairpin(open_world: OpenWorld) -> None:
         public = public_address(world, SERVER)
         world.send(PRIVATE, public)
         assert world.sender_seen_by(PRIVATE) is None
+
+
+@pytest.mark.parametrize("nat", [PORT_RESTRICTED, SYMMETRIC])
+def test_a_nat_that_forgets_refuses_answers_until_it_is_spoken_through_again(
+    nat: Nat, open_world: OpenWorld
+) -> None:
+    with open_world(nat) as world:
+        before = public_address(world, SERVER)
+        world.nat_forgets(PRIVATE.link)
+        assert not reaches_private(world, SERVER, before)
+        after = public_address(world, SERVER)
+        assert after.port != before.port
+        assert not reaches_private(world, SERVER, before)
+        assert reaches_private(world, SERVER, after)
+
+
+def test_what_a_forgetful_nat_gives_anew_is_endpoint_independent_again(
+    open_world: OpenWorld,
+) -> None:
+    with open_world(PORT_RESTRICTED) as world:
+        ports = [public_address(world, SERVER).port]
+        for _ in range(2):
+            world.nat_forgets(PRIVATE.link)
+            public = public_address(world, SERVER)
+            assert public_address(world, SAME_HOST_OTHER_PORT) == public
+            assert public_address(world, STRANGER) == public
+            ports.append(public.port)
+        assert len(set(ports)) == 3
+
+
+def test_a_symmetric_nat_stays_symmetric_when_it_forgets(open_world: OpenWorld) -> None:
+    with open_world(SYMMETRIC) as world:
+        world.nat_forgets(PRIVATE.link)
+        assert len({public_address(world, remote).port for remote in ENDPOINTS[1:]}) == 3
+
+
+def test_a_link_that_dies_carries_nothing_and_forgets_nothing(open_world: OpenWorld) -> None:
+    with open_world(PORT_RESTRICTED) as world:
+        public = public_address(world, SERVER)
+        world.link_dies(PRIVATE.link)
+        assert not reaches_private(world, SERVER, public)
+        world.send(PRIVATE, SERVER.address)
+        assert world.sender_seen_by(SERVER) is None
+        world.link_recovers(PRIVATE.link)
+        assert reaches_private(world, SERVER, public)
+        assert public_address(world, SERVER) == public
+
+
+def test_a_way_dies_in_one_direction_and_between_two_links_only(open_world: OpenWorld) -> None:
+    with open_world(PORT_RESTRICTED) as world:
+        public = public_address(world, SERVER)
+        world.way_dies(PRIVATE.link, SERVER.link)
+        world.send(PRIVATE, SERVER.address)
+        assert world.sender_seen_by(SERVER) is None
+        assert reaches_private(world, SERVER, public)
+        assert public_address(world, STRANGER) == public
+        world.way_recovers(PRIVATE.link, SERVER.link)
+        assert public_address(world, SERVER) == public

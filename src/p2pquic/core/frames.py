@@ -10,8 +10,10 @@ Neither decides anything: when to send again and on which path is policy, elsewh
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import NamedTuple
 
+FRAME_CADENCE = 0.020  # seconds between two audio frames (Opus's usual frame)
 RESEND_WINDOW = 0.400  # seconds before a path came back; an older frame would be long past its turn
 MEMORY = 1.0  # seconds; the window, and the time that news of a path's return may take to travel
 MOST_FRAMES = 64  # somewhat more than a second holds at 50 frames/s; bounds a source run wild
@@ -25,19 +27,50 @@ class Frame(NamedTuple):
     due: float
 
 
+@dataclass(slots=True)
+class _Outstanding:
+    """A frame nobody has acknowledged, how often it left, and how many copies may still arrive."""
+
+    frame: Frame
+    sent: int = 0
+    travelling: int = 0
+
+
 class RecentFrames:
     """The frames of one call that are young enough to be sent again.
 
-    A frame is done when any copy of it is acknowledged, whatever path that copy took.
+    A frame is done when any copy of it is acknowledged, whatever path that copy took; it is lost
+    when every copy is.
     """
 
     def __init__(self) -> None:
-        self._frames: dict[int, Frame] = {}  # unacknowledged, oldest first
+        self._frames: dict[int, _Outstanding] = {}  # oldest first
 
     def add(self, frame: Frame) -> None:
         """Remember a new frame; `seq` must grow and `due` not decrease."""
-        self._frames[frame.seq] = frame
+        self._frames[frame.seq] = _Outstanding(frame)
         self._forget_old(frame.due)
+
+    def note_sent(self, seq: int) -> bool:
+        """A copy leaves; whether it is the first ever."""
+        outstanding = self._frames.get(seq)
+        if outstanding is None:
+            return False
+        outstanding.sent += 1
+        outstanding.travelling += 1
+        return outstanding.sent == 1
+
+    def lost(self, seq: int, now: float) -> Frame | None:
+        """A copy of `seq` is believed lost; gives the frame if it should leave again.
+
+        That is: no other copy travels, and somebody could still play it.
+        """
+        outstanding = self._frames.get(seq)
+        if outstanding is None:
+            return None
+        outstanding.travelling -= 1
+        stale = outstanding.frame.due < now - RESEND_WINDOW
+        return None if stale or outstanding.travelling > 0 else outstanding.frame
 
     def acknowledge(self, seq: int) -> bool:
         """A copy of `seq` arrived at the remote; False if that was known or is long past."""
@@ -49,12 +82,13 @@ class RecentFrames:
         Newest first: the newest is the most playable.
         """
         since = back - RESEND_WINDOW
-        return [frame for frame in reversed(self._frames.values()) if frame.due >= since]
+        frames = [outstanding.frame for outstanding in reversed(self._frames.values())]
+        return [frame for frame in frames if frame.due >= since]
 
     def _forget_old(self, now: float) -> None:
         horizon = now - MEMORY
         while self._frames:
-            oldest = next(iter(self._frames.values()))
+            oldest = next(iter(self._frames.values())).frame
             if oldest.due >= horizon and len(self._frames) <= MOST_FRAMES:
                 return
             del self._frames[oldest.seq]

@@ -16,10 +16,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import Enum
 
-from p2pquic.core.frames import RESEND_WINDOW, SequenceWindow
+from p2pquic.core.frames import FRAME_CADENCE, RESEND_WINDOW, SequenceWindow
 from p2pquic.core.trace import Interruption, Record
 
-FRAME_CADENCE = 0.020  # seconds between two audio frames (Opus's usual frame)
 NOTICEABLE_GAP = 0.060  # seconds; concealment hides two missing frames, not three
 PLAYOUT_BUFFER = 0.100  # seconds the player waits for a frame beyond its turn
 RETURN_BURST = 0.100  # seconds after a gap in which what waited for its end comes in a heap

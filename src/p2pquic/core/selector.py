@@ -1,4 +1,4 @@
-"""Which path the next packet takes: one pure rule, asked after every change.
+"""Which path the next packet takes, and which others share least with it: pure rules.
 
     current path gone ------------> the best that is proved
     on the relay, direct works ---> the best direct path, whichever end sees it first
@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from p2pquic.core.path import PathAddress
+from p2pquic.core.path import DirectPath, PathAddress
 
 SWITCH_GAIN = 0.010  # seconds of RTT a rival must win by; less would flap with jitter
 UNKNOWN_RTT = 10.0  # seconds: ranks a path never measured behind every one that was
@@ -25,12 +25,14 @@ UNKNOWN_RTT = 10.0  # seconds: ranks a path never measured behind every one that
 class Candidate:
     """A path by which a packet could leave now: its local address is there.
 
-    `proven`: the other end answered on it. `rtt` in seconds, None if never measured.
+    `proven`: the other end answered on it, and nothing has cast doubt on that since. `rtt` in
+    seconds, None if never measured. `interface` is the one it leaves by.
     """
 
     path: PathAddress
     proven: bool
     rtt: float | None = None
+    interface: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +61,32 @@ def choose(
     if leads and here.path.kind == best.path.kind and _gain(here, best) >= SWITCH_GAIN:
         return Choice(best.path, "this path is faster")
     return None
+
+
+def companions(
+    current: PathAddress, interface: str, candidates: Sequence[Candidate]
+) -> list[PathAddress]:
+    """The proven paths that can live when `current`, by `interface`, dies; the best first.
+
+    Another interface of ours shares least; after it another address of the other end, or the
+    relay beside a direct path. What shares all of that is no companion.
+    """
+    scored = [
+        (_independence(current, interface, candidate), candidate)
+        for candidate in candidates
+        if candidate.proven and candidate.path != current
+    ]
+    ordered = sorted(scored, key=lambda each: (-each[0], _rank(each[1])))
+    return [candidate.path for independence, candidate in ordered if independence > 0]
+
+
+def _independence(current: PathAddress, interface: str, other: Candidate) -> int:
+    """How little a path shares with the current one: 0 nothing but its name, 2 the most."""
+    if other.interface != interface:
+        return 2
+    if isinstance(current, DirectPath) and isinstance(other.path, DirectPath):
+        return int(current.remote.host != other.path.remote.host)
+    return int(current.kind != other.path.kind)
 
 
 def _rank(candidate: Candidate) -> tuple[bool, bool, float, str]:

@@ -98,6 +98,22 @@ class Internet:
         """Packets that arrive at `link` from now on die."""
         self._ask(f"down {link.host} {link.interface}")
 
+    def link_dies(self, link: Link) -> None:
+        """Nothing is carried to or from `link` any more."""
+        self._ask(f"link-dies {link.host} {link.interface}")
+
+    def link_recovers(self, link: Link) -> None:
+        """Packets to and from `link` are carried again."""
+        self._ask(f"link-recovers {link.host} {link.interface}")
+
+    def way_dies(self, source: Link, target: Link) -> None:
+        """Nothing is carried from `source` to `target` any more."""
+        self._ask(f"way-dies {' '.join((*source, *target))}")
+
+    def way_recovers(self, source: Link, target: Link) -> None:
+        """Packets from `source` to `target` are carried again."""
+        self._ask(f"way-recovers {' '.join((*source, *target))}")
+
     def report(self) -> Report:
         """What was carried so far."""
         return msgspec.json.decode(self._ask("report"), type=Report)
@@ -172,6 +188,14 @@ class _Forwarder:
                 self._links.take_up(Link(host, interface))
             case ["down", host, interface]:
                 self._links.take_down(Link(host, interface))
+            case ["link-dies", host, interface]:
+                self._links.link_dies(Link(host, interface))
+            case ["link-recovers", host, interface]:
+                self._links.link_recovers(Link(host, interface))
+            case ["way-dies", *words]:
+                self._links.way_dies(Link(*words[:2]), Link(*words[2:]))
+            case ["way-recovers", *words]:
+                self._links.way_recovers(Link(*words[:2]), Link(*words[2:]))
             case ["report"]:
                 return msgspec.json.encode(self._report()).decode()
             case _:

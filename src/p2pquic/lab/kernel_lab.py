@@ -25,7 +25,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from subprocess import DEVNULL, STDOUT, Popen, TimeoutExpired
 from tempfile import TemporaryDirectory
-from typing import Literal
+from typing import Literal, assert_never
 
 import msgspec
 
@@ -333,8 +333,18 @@ def _make(change: Change, world: KernelWorld, outages: Outages) -> ChangeMade:
         case "interface_up":
             span = world.interface_up(link)
             outage = outages.gained(link, span.end)
+        case "link_dies":
+            span = world.link_dies(link)
+        case "link_recovers":
+            span = world.link_recovers(link)
+        case "way_dies":
+            span = world.way_dies(*change.way)
+        case "way_recovers":
+            span = world.way_recovers(*change.way)
+        case "nat_forgets":
+            span = world.nat_forgets(link)
         case _:
-            raise NotImplementedError(change.kind)
+            assert_never(change.kind)
     return ChangeMade(change.kind, *link, *span, outage_ms=round(1000 * outage, 3))
 
 

@@ -4,20 +4,19 @@
       wlan0  --------- veth --------- lan  nftables, forwarding  wan --TUN--+
       rmnet0 --------- veth --------- (another such namespace)   wan --TUN--+--- TUN of the others
 
-A public interface needs no NAT: it is the TUN device itself. The NAT is the kernel's own
-masquerade, and it also drops what nobody asked for: an unsolicited packet that conntrack
-remembers would occupy the very flow a punch is about to open and move it to another port.
+A public interface needs no NAT: it is the TUN device itself. The NATs are built by `router`.
 
 What a peer learns of a change, it learns from its own kernel: an interface goes as Wi-Fi does when
 it loses its access point (the link, with it the routes, then the address), and comes as a machine's
-network manager makes it come (link, address, default route with a metric).
+network manager makes it come (link, address, default route with a metric). Of a link, a way or a
+NAT that dies behind the interface no kernel tells it anything.
 """
 
 from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from subprocess import PIPE
 from types import TracebackType
@@ -26,17 +25,10 @@ from typing import NamedTuple
 from p2pquic.core.errors import UsageError
 from p2pquic.lab.internet import Internet, Report
 from p2pquic.lab.namespaces import CommandFailedError, Namespace, require_programs, stop
-from p2pquic.lab.scenarios import Access, Host, Link, Nat, Topology
+from p2pquic.lab.router import HOST_SYSCTLS, Router
+from p2pquic.lab.scenarios import Host, Link, Topology
 
 FIRST_METRIC = 600  # NetworkManager's for Wi-Fi; an interface less preferred has 100 more
-
-HOST_SYSCTLS = {
-    "ipv6/conf/all/disable_ipv6": "1",  # its duplicate address detection would delay everything
-    "ipv6/conf/default/disable_ipv6": "1",
-    "ipv4/conf/all/rp_filter": "2",  # loose, as distributions have it: two uplinks are two routes
-    "ipv4/conf/default/rp_filter": "2",
-}
-ROUTER_SYSCTLS = HOST_SYSCTLS | {"ipv4/ip_forward": "1"}
 
 
 class Span(NamedTuple):
@@ -64,6 +56,7 @@ class KernelWorld:
         }
         self._tuns: dict[Link, int] = {}
         self._hosts: dict[str, Namespace] = {}
+        self._routers: dict[Link, Router] = {}
         self._ip: dict[str, _ArmedIp] = {}
         with ExitStack() as stack:  # whatever was built is taken down if the rest cannot be
             for host in topology.hosts:
@@ -113,6 +106,34 @@ class KernelWorld:
         self._internet.take_down(link)
         return span
 
+    def link_dies(self, link: Link) -> Span:
+        """The access network carries nothing any more; the interface stays up."""
+        return _timed(lambda: self._internet.link_dies(link))
+
+    def link_recovers(self, link: Link) -> Span:
+        """The access network carries packets again."""
+        return _timed(lambda: self._internet.link_recovers(link))
+
+    def way_dies(self, source: Link, target: Link) -> Span:
+        """Nothing passes from `source` to `target` any more."""
+        return _timed(lambda: self._internet.way_dies(source, target))
+
+    def way_recovers(self, source: Link, target: Link) -> Span:
+        """Packets pass from `source` to `target` again."""
+        return _timed(lambda: self._internet.way_recovers(source, target))
+
+    def nat_forgets(self, link: Link) -> Span:
+        """The NAT of the interface forgets every mapping and gives other ports from now on.
+
+        Raises:
+            UsageError: there is no NAT.
+        """
+        if link not in self._routers:
+            raise UsageError(f"There is no NAT at {link}.")
+        router = self._routers[link]
+        router.give_other_ports()  # to new flows; those it knows keep theirs until they are gone
+        return _timed(router.forget)
+
     def report(self) -> Report:
         """What the internet carried so far, and how late."""
         return self._internet.report()
@@ -124,14 +145,16 @@ class KernelWorld:
         machine.run(["ip", "link", "set", "lo", "up"])
         for interface in host.interfaces:
             link = Link(host.name, interface.name)
-            edge, device = machine, interface.name
-            if interface.nat is not None:
-                edge, device = Namespace(f"the NAT of {link}"), "wan"
-                stack.callback(edge.close)
-            self._tuns[link] = edge.open_tun(device)
+            if interface.nat is None:
+                self._tuns[link] = machine.open_tun(interface.name)
+                stack.callback(os.close, self._tuns[link])
+                continue
+            router = Router(link, interface.nat, self._accesses[link])
+            stack.callback(router.close)
+            self._tuns[link] = router.open_wan()
             stack.callback(os.close, self._tuns[link])
-            if interface.nat is not None:
-                _build_router(edge, machine, interface.name, interface.nat, self._accesses[link])
+            router.connect(machine)
+            self._routers[link] = router
         self._ip[host.name] = _ArmedIp(machine)
         stack.callback(self._ip[host.name].close)
 
@@ -171,62 +194,7 @@ class _ArmedIp:
         stop(self._process)
 
 
-def _build_router(
-    router: Namespace, machine: Namespace, interface: str, nat: Nat, access: Access
-) -> None:
-    router.set_sysctls(ROUTER_SYSCTLS)
-    orders = (
-        "link set lo up",
-        f"link add lan type veth peer name {interface} netns {machine.path}",
-        "link set lan up",
-        f"address add {access.gateway}/24 dev lan",
-        "link set wan up",
-        f"address add {access.public}/32 dev wan",
-        "route add default dev wan",
-    )
-    router.run(["ip", "-batch", "-"], "\n".join(orders) + "\n", fds=[machine.fd])
-    router.run(["nft", "-f", "-"], nat_rules(nat, access))
-    lifetime = str(round(nat.lifetime))
-    router.set_sysctls(
-        {
-            "netfilter/nf_conntrack_udp_timeout": lifetime,
-            "netfilter/nf_conntrack_udp_timeout_stream": lifetime,
-        }
-    )
-
-
-def nat_rules(nat: Nat, access: Access) -> str:
-    """The nftables rules that make the kernel this kind of NAT between `lan` and `wan`.
-
-    masquerade keeps the port while it is free: in practice endpoint-independent mapping, with
-    the filtering of conntrack, which is by address and port. fully-random takes a new port for
-    every flow: symmetric. A full cone also lets strangers in, all of them to the one machine.
-
-    Raises:
-        UsageError: no NAT of the kernel behaves so.
-    """
-    masquerade, welcome, unsolicited = "masquerade", "", "drop"
-    match nat.mapping, nat.filtering, nat.port_preservation:
-        case "endpoint-independent", "address-and-port-dependent", True:
-            pass
-        case "address-and-port-dependent", "address-and-port-dependent", False:
-            masquerade = "masquerade fully-random"
-        case "endpoint-independent", "endpoint-independent", True:
-            welcome, unsolicited = f'iifname "wan" dnat to {access.address}', "accept"
-        case _:
-            raise UsageError(f"The lab cannot build a NAT like {nat}; the simulator can.")
-    return f"""
-        table ip nat {{
-            chain incoming {{ type nat hook prerouting priority dstnat; {welcome}
-            }}
-            chain outgoing {{ type nat hook postrouting priority srcnat; oifname "wan" {masquerade}
-            }}
-        }}
-        table ip filter {{
-            chain input {{ type filter hook input priority filter; iifname "wan" ct state new drop
-            }}
-            chain forward {{ type filter hook forward priority filter
-                iifname "wan" ct state new {unsolicited}
-            }}
-        }}
-    """
+def _timed(change: Callable[[], None]) -> Span:
+    start = time.monotonic()
+    change()
+    return Span(start, time.monotonic())

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping
 
 from aioquic import tls
 from aioquic.quic import connection, packet_builder, recovery, stream
+from aioquic.quic.congestion import reno
 
 from p2pquic.core.errors import MissingRequirementError
 
@@ -37,6 +38,7 @@ METHODS: Mapping[type, frozenset[str]] = {
             "_write_connection_limits",
             "_write_datagram_frame",
             "_write_path_challenge_frame",
+            "_write_ping_frame",
         }
     ),
     recovery.QuicPacketRecovery: frozenset({"_detect_loss", "_on_packets_lost"}),
@@ -88,6 +90,7 @@ ATTRIBUTES: Mapping[type, frozenset[str]] = {
             "_rtt_variance",
         }
     ),
+    reno.RenoCongestionControl: frozenset({"_max_datagram_size"}),
     tls.Context: frozenset({"_peer_certificate", "_request_client_certificate"}),
     packet_builder.QuicPacketBuilder: frozenset({"_packet"}),
     stream.QuicStreamSender: frozenset({"_buffer"}),

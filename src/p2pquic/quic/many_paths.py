@@ -34,6 +34,7 @@ from aioquic.quic.packet import QuicErrorCode
 from aioquic.quic.packet_builder import QuicDeliveryState, QuicPacketBuilder
 from aioquic.quic.recovery import QuicPacketRecovery, QuicPacketSpace
 
+from p2pquic.core.liveness import Answers
 from p2pquic.core.path import PathAddress
 from p2pquic.quic import events
 from p2pquic.quic.compat import require_aioquic
@@ -123,6 +124,10 @@ class ManyPathsConnection(QuicConnection):
         """Smoothed round-trip time of an open path in seconds; None if never measured."""
         return self._paths[path].recovery.rtt if path in self._paths else None
 
+    def answers(self, path: PathAddress) -> Answers:
+        """What came back by an open path."""
+        return self._paths[path].recovery.answers
+
     def connect(self, addr: PathAddress, now: float) -> None:
         """Begin the handshake (client) on the first path."""
         super().connect(addr, now)
@@ -152,6 +157,17 @@ class ManyPathsConnection(QuicConnection):
     def challenge(self, addr: PathAddress) -> None:
         """Send a PATH_CHALLENGE, padded to 1200 bytes, with the next packet on an open path."""
         self._paths[addr].challenge_due = True
+
+    def ping(self, addr: PathAddress) -> None:
+        """Send a small packet on an open path that asks for an acknowledgement."""
+        self._paths[addr].ping_due = True
+
+    def doubt(self, addr: PathAddress) -> None:
+        """Take back the proof of an open path: it has to answer a challenge again."""
+        path = self._paths[addr]
+        path.is_validated = False
+        path.challenge_due = True
+        path.vouch()
 
     def close_path(self, addr: PathAddress, now: float) -> None:
         """Give a path up: its connection id is retired, what was in flight on it is lost.
@@ -190,7 +206,9 @@ class ManyPathsConnection(QuicConnection):
     def get_timer(self) -> float | None:
         if self._selected is None:  # nothing authentic yet: stock code would look for its keys
             return self._close_at
-        return super().get_timer()
+        times = [super().get_timer()]
+        times += [path.ack_at for path in self._paths.values() if path is not self._selected]
+        return min((time for time in times if time is not None), default=None)
 
     def datagrams_to_send(self, now: float) -> list[tuple[bytes, PathAddress]]:
         ready: list[tuple[bytes, PathAddress]] = []
@@ -199,7 +217,7 @@ class ManyPathsConnection(QuicConnection):
         others = [
             path
             for path in self._paths.values()
-            if path is not self._selected and path.has_something_to_say
+            if path is not self._selected and path.wants_to_speak(now)
         ]
         paced: list[float] = []
         for path in [self._selected, *(others if self._handshake_confirmed else [])]:
@@ -209,6 +227,7 @@ class ManyPathsConnection(QuicConnection):
                 ready += super().datagrams_to_send(now)
                 if self._pacing_at is not None:
                     paced.append(self._pacing_at)
+            path.ack_at = None
         self._pacing_at = min(paced, default=None)
         self._show(self._selected)
         return ready
@@ -236,7 +255,10 @@ class ManyPathsConnection(QuicConnection):
             path.retired = path.retired and sequence == path.host_sequence
             path.host_sequence = sequence
         self._welcome(path)
+        path.recovery.answers.heard_at = context.time
         ack_eliciting, _ = super()._payload_received(context, plain, crypto_frame_required)
+        if ack_eliciting and path is not self._selected and path.cid and path.ack_at is None:
+            path.ack_at = context.time + self._ack_delay
         return ack_eliciting, True  # "only probing": stock then decides nothing about paths
 
     def _handle_path_response_frame(
@@ -296,9 +318,14 @@ class ManyPathsConnection(QuicConnection):
     def _write_application(self, builder: QuicPacketBuilder, network_path: Any, now: float) -> None:
         self._now = now
         space = self._spaces[tls.Epoch.ONE_RTT]
-        if space.ack_at is not None and network_path.has_something_to_say:
-            space.ack_at = now  # an acknowledgement rides on the next packet that leaves
-        super()._write_application(builder, network_path, now)
+        due = space.ack_at
+        if self._owes_acknowledgement(space, network_path, now):
+            space.ack_at = now  # it rides on the packet that leaves anyway
+        try:
+            super()._write_application(builder, network_path, now)
+        finally:
+            if space.ack_at is not None:
+                space.ack_at = due  # no packet could leave
 
     def _write_connection_limits(self, builder: QuicPacketBuilder, space: QuicPacketSpace) -> None:
         super()._write_connection_limits(builder, space)
@@ -307,6 +334,18 @@ class ManyPathsConnection(QuicConnection):
         if path.challenge_due:
             self._write_path_challenge_frame(builder, path)
             path.note_challenge(self._now)
+        if path.ping_due:
+            self._write_ping_frame(builder)
+            path.ping_due = False
+
+    def _owes_acknowledgement(self, space: QuicPacketSpace, path: Path, now: float) -> bool:
+        """Whether the packet being built should carry one.
+
+        Off the selected path it always does: who sends there doubts the selected one.
+        """
+        if path is self._selected:
+            return space.ack_at is not None and path.has_something_to_say
+        return len(space.ack_queue) > 0 and path.wants_to_speak(now)
 
     # ---- for whoever builds on this ----------------------------------------------------------
 

@@ -43,6 +43,8 @@ class Path(QuicNetworkPath):
         self.host_sequence: int | None = None  # number of our id that the other end sends to
         self.retired = False  # the other end gave the path up
         self.challenge_due = False
+        self.ping_due = False
+        self.ack_at: float | None = None  # what came by it is acknowledged on it by then
         self.challenges: dict[bytes, float] = {}  # unanswered ones and when they left
         self.observation_due = False  # the other end is to be told its address on this path
         self.observation: ObservedAddress | None = None  # the newest the other end told us
@@ -52,8 +54,16 @@ class Path(QuicNetworkPath):
     def has_something_to_say(self) -> bool:
         """Whether a packet should leave on it though it may not be the selected one."""
         return bool(
-            self.outbox or self.challenge_due or self.remote_challenges or self.observation_due
+            self.outbox
+            or self.challenge_due
+            or self.ping_due
+            or self.remote_challenges
+            or self.observation_due
         )
+
+    def wants_to_speak(self, now: float) -> bool:
+        """The same, or an acknowledgement has found nothing to ride on for long enough."""
+        return self.has_something_to_say or (self.ack_at is not None and self.ack_at <= now)
 
     def vouch(self) -> None:
         """Grant an unvalidated address the credit of one full datagram (RFC 9000 section 8)."""

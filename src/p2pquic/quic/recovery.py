@@ -13,8 +13,10 @@ What belongs to the packet being built or to the path being asked about goes to 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
+from aioquic.quic.congestion.base import register_congestion_control
+from aioquic.quic.congestion.reno import RenoCongestionControl
 from aioquic.quic.packet_builder import QuicSentPacket
 from aioquic.quic.rangeset import RangeSet
 from aioquic.quic.recovery import (
@@ -25,9 +27,14 @@ from aioquic.quic.recovery import (
     QuicPacketSpace,
 )
 
-CONGESTION_CONTROL = "reno"  # audio never fills a window; bulk data is a later matter
+from p2pquic.core.liveness import Answers
+
 BURST = 10  # packets sent without pacing after a pause: the initial window (RFC 9002 section 7.7),
 # and enough for all that is sent again after a move
+LEAST_WINDOW = 10  # datagrams: the initial window. A source of audio sends what it sends; a smaller
+# window would only make it late (on a path of 600 ms with some loss NewReno goes down to 2)
+STALE_FLIGHT = 1.0  # seconds beyond a round trip after which what was never acknowledged no longer
+# counts as in flight: a silent path would fill its window and shut out the frame it wakes up for
 INITIAL_RTT = 0.1  # seconds, until a path has answered; aioquic's default
 
 
@@ -40,8 +47,30 @@ class BurstPacer(QuicPacketPacer):
             self.bucket_max = max(self.bucket_max, BURST * self.packet_time)
 
 
+class AudioCongestionControl(RenoCongestionControl):
+    """NewReno whose window never falls below the initial one."""
+
+    def on_packets_lost(self, *, now: float, packets: Iterable[QuicSentPacket]) -> None:
+        super().on_packets_lost(now=now, packets=packets)
+        self._keep_least()
+
+    def on_persistent_congestion(self) -> None:
+        super().on_persistent_congestion()
+        self._keep_least()
+
+    def _keep_least(self) -> None:
+        least = LEAST_WINDOW * self._max_datagram_size
+        self.congestion_window = max(self.congestion_window, least)
+        if self.ssthresh is not None:
+            self.ssthresh = max(self.ssthresh, least)
+
+
+CONGESTION_CONTROL = "p2pquic-audio"
+register_congestion_control(CONGESTION_CONTROL, AudioCongestionControl)
+
+
 class PathRecovery(QuicPacketRecovery):
-    """Round-trip time, congestion and losses of one path."""
+    """Round-trip time, congestion, losses and signs of life of one path."""
 
     def __init__(
         self,
@@ -60,6 +89,7 @@ class PathRecovery(QuicPacketRecovery):
         self._pacer = BurstPacer(max_datagram_size=max_datagram_size)
         self.sent = QuicPacketSpace(is_application_data=True)
         self.spaces = [self.sent]
+        self.answers = Answers()
         self._order: dict[int, int] = {}  # packet number -> how many this path sent before it
         self._sent_count = 0
         self._newest_acknowledged = -1  # in this path's order
@@ -102,6 +132,8 @@ class PathRecovery(QuicPacketRecovery):
             space = self.sent
             self._order[packet.packet_number] = self._sent_count
             self._sent_count += 1
+            self._drop_stale_flight(packet.sent_time or 0.0)
+            self.answers.sent(packet.sent_time or 0.0)
         super().on_packet_sent(packet=packet, space=space)
 
     def on_ack_received(
@@ -109,16 +141,35 @@ class PathRecovery(QuicPacketRecovery):
     ) -> None:
         if space.is_application_data:
             space = self.sent
-            for number in reversed(space.sent_packets):
-                if number in ack_rangeset:
-                    order = self._order[number]
-                    self._newest_acknowledged = max(self._newest_acknowledged, order)
-                    break
+            self._note_newest(ack_rangeset, now)
         super().on_ack_received(
             ack_rangeset=ack_rangeset, ack_delay=ack_delay, now=now, space=space
         )
         if space is self.sent:
             self._order = {number: self._order[number] for number in space.sent_packets}
+
+    def _note_newest(self, acknowledged: RangeSet, now: float) -> None:
+        """Find the newest packet of this path among the acknowledged, and what it says of life."""
+        next_sent: float | None = None
+        for number, packet in reversed(self.sent.sent_packets.items()):
+            if self._order[number] <= self._newest_acknowledged:
+                return
+            if number in acknowledged:
+                self._newest_acknowledged = self._order[number]
+                self.answers.answered(packet.sent_time or 0.0, next_sent, now)
+                return
+            next_sent = packet.sent_time
+
+    def _drop_stale_flight(self, now: float) -> None:
+        """Believe lost what nobody acknowledged for long; that is silence, not congestion."""
+        horizon = now - STALE_FLIGHT - (self.rtt or INITIAL_RTT)
+        stale = []
+        for packet in self.sent.sent_packets.values():
+            if (packet.sent_time or 0.0) >= horizon:
+                break
+            stale.append(packet)
+        if stale:
+            self._on_packets_lost(congestion_event=False, now=now, packets=stale, space=self.sent)
 
     def _detect_loss(self, *, now: float, space: QuicPacketSpace) -> None:
         """RFC 9002 section 6.1 over this path's own order of packets."""

@@ -162,6 +162,11 @@ class DirectPaths:
         if path not in self._attempts:
             self._attempts[path] = _Attempt(now, now + FIRST_CHALLENGE_WAIT)
 
+    def doubted(self, path: DirectPath, now: float) -> None:
+        """A path went silent: it must prove itself anew, or a punch finds another way."""
+        self._attempts[path] = _Attempt(now, now + FIRST_CHALLENGE_WAIT)
+        self._punching.reopen(Pair(path.local, path.remote), now)
+
     def renamed(self, old: DirectPath, new: DirectPath, now: float) -> None:
         """The other end's NAT remapped a path."""
         self._attempts.pop(old, None)

@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 
 from p2pquic.core.errors import ProtocolError
-from p2pquic.core.frames import MOST_FRAMES, Frame, RecentFrames
+from p2pquic.core.frames import Frame, RecentFrames
 from p2pquic.core.playout import Arrival, ArrivalLog
 from p2pquic.core.trace import Record
 from p2pquic.wire.rtp import (
@@ -35,14 +35,12 @@ class OutgoingFlow:
 
     def __init__(self) -> None:
         self._recent = RecentFrames()
-        self._sent: set[int] = set()  # of the remembered frames, those that ever left
         self.is_described = False
 
     def add(self, seq: int, rtp: bytes, due: float) -> Frame:
         """Remember a new frame."""
         frame = Frame(seq, rtp, due)
         self._recent.add(frame)
-        self._sent.discard(seq - MOST_FRAMES)
         return frame
 
     def describe(self, frame: Frame) -> bytes:
@@ -59,13 +57,15 @@ class OutgoingFlow:
 
     def note_sent(self, seq: int) -> bool:
         """A copy leaves; whether it is the first ever."""
-        is_first = seq not in self._sent
-        self._sent.add(seq)
-        return is_first
+        return self._recent.note_sent(seq)
 
     def acknowledge(self, seq: int) -> None:
         """A copy arrived."""
         self._recent.acknowledge(seq)
+
+    def lost(self, seq: int, now: float) -> Frame | None:
+        """A copy got lost; the frame if it should leave again."""
+        return self._recent.lost(seq, now)
 
     def unacknowledged(self, back: float) -> list[Frame]:
         """What is worth sending again by a path that is back since `back`, newest first."""
@@ -81,6 +81,11 @@ class IncomingFlow:
         self._ssrc: int | None = None
         self._extender: SequenceExtender | None = None
         self._early: list[tuple[bytes, str]] = []
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether the other end has described its audio."""
+        return self._extender is not None
 
     @property
     def deadline(self) -> float | None:

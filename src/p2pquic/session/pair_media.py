@@ -36,6 +36,11 @@ class PairMedia:
         self._drops = DropLimit()
 
     @property
+    def hears(self) -> bool:
+        """Whether the other end's audio has begun."""
+        return self._incoming.has_begun
+
+    @property
     def deadline(self) -> float | None:
         """When to call `tick`."""
         return self._incoming.deadline
@@ -59,6 +64,10 @@ class PairMedia:
         """A copy arrived at the other end."""
         self._outgoing.acknowledge(seq)
 
+    def lost(self, seq: int, now: float) -> Frame | None:
+        """A copy got lost; the frame if it should leave again."""
+        return self._outgoing.lost(seq, now)
+
     def unacknowledged(self, back: float) -> list[Frame]:
         """What is worth sending again by a path that is back since `back`, newest first."""
         return self._outgoing.unacknowledged(back)
@@ -69,18 +78,17 @@ class PairMedia:
         frame: Frame,
         path: PathAddress,
         name: str,
+        copy: Copy,
         now: float,
-        copy: Copy | None = None,
     ) -> None:
-        """Queue a frame on a path called `name`. `copy` None: the first copy, else a re-send."""
+        """Queue a frame on a path called `name`; a frame that never left before is a first copy."""
         if not self._outgoing.is_described:
             stream = connection.get_next_available_stream_id(is_unidirectional=True)
             description = self._outgoing.describe(frame)
             connection.send_stream_data(stream, description, end_stream=True)
         is_first = self._outgoing.note_sent(frame.seq)
         connection.send_datagram(self._outgoing.datagram(frame), frame.seq, path, now)
-        copy = copy or ("first" if is_first else "resend")
-        self._log(FrameSent(frame.seq, name, self._remote, copy))
+        self._log(FrameSent(frame.seq, name, self._remote, "first" if is_first else copy))
 
     # ---- incoming ----------------------------------------------------------------------------
 

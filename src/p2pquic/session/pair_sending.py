@@ -1,24 +1,33 @@
 """Which frames of ours go on which path of a call, and which go again.
 
 every frame         on the selected path
+in hot manner       and on the path that shares least with it
+in doubt            and on every refuge, first of all what nobody has acknowledged yet
 after a change      the newest unacknowledged one at once, the older ones a breath later,
                     and for a moment duplicates on the paths that are being tried out
+lost                again, unless another copy travels
+nothing to say      a small packet in a frame's place, so that silence means something
+
+In lean manner there are no copies: where one would go, a small packet asks for an answer.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from p2pquic.core.events import Resilience
-from p2pquic.core.frames import Frame
+from p2pquic.core.frames import FRAME_CADENCE, Frame
 from p2pquic.core.path import PathAddress
 from p2pquic.core.trace import Copy
 from p2pquic.quic.connection import MultipathConnection
-from p2pquic.session.direct_paths import DirectPaths
 from p2pquic.session.pair_media import PairMedia
+from p2pquic.session.pair_paths import PairPaths
 from p2pquic.session.pair_trace import PairTrace
 
 TRYING_OUT = (
     0.1  # seconds after a change in which untried paths get duplicates: one long round trip
 )
+FRAME_OVERDUE = 1.75 * FRAME_CADENCE  # seconds without a frame: the source is silent, not late
 
 
 class PairSending:
@@ -27,31 +36,34 @@ class PairSending:
     def __init__(
         self,
         media: PairMedia,
-        direct: DirectPaths,
+        paths: PairPaths,
         trace: PairTrace,
         resilience: Resilience,
         now: float,
     ) -> None:
-        self._media = media
-        self._direct = direct
-        self._trace = trace
         self.resilience = resilience
+        self._media = media
+        self._paths = paths
+        self._trace = trace
         self._changed_at = now
-        self._older: list[Frame] = []
+        self._speaks = False  # audio of ours has begun
+        self._in_doubt = False
+        self._beat_at: float | None = None  # when a small packet is due in a frame's place
+        self._later: list[tuple[Frame, PathAddress, Copy]] = []
+        self._later_at = now
 
     @property
     def deadline(self) -> float | None:
-        """When to call `send_older`."""
-        return self._changed_at if self._older else None
+        """When to call `tick`."""
+        return self._later_at if self._later else self._beat_at
 
     def send_new(self, connection: MultipathConnection, frame: Frame, now: float) -> None:
         """A frame has just been produced."""
         assert connection.selected is not None
-        self._send(connection, frame, connection.selected, now)
-        if now - self._changed_at <= TRYING_OUT:
-            self._duplicate(connection, frame, now)
-        else:
-            self._trace.hedging([])
+        self._speaks = True
+        self._beat_at = now + FRAME_OVERDUE
+        self._send(connection, frame, connection.selected, "first", now)
+        self._copy([frame], self._others(connection, now), connection, now)
 
     def send_again(
         self, connection: MultipathConnection, path: PathAddress, back: float, now: float
@@ -62,33 +74,79 @@ class PairSending:
         """
         self._changed_at = now
         frames = self._media.unacknowledged(back)
-        for newest in frames[:1]:
-            self._send(connection, newest, path, now)
-            self._duplicate(connection, newest, now)
-        self._older = frames[1:]
+        self._later, self._later_at = [(frame, path, "resend") for frame in frames[1:]], now
+        if frames:
+            self._send(connection, frames[0], path, "resend", now)
+            self._copy(frames[:1], self._others(connection, now), connection, now)
 
-    def send_older(self, connection: MultipathConnection, now: float) -> None:
-        """The newest has left; now the others."""
-        older, self._older = self._older, []
-        if connection.selected is not None:
-            for frame in older:
-                self._send(connection, frame, connection.selected, now)
+    def begin_doubt(self, connection: MultipathConnection, now: float) -> None:
+        """The selected path may be dead: what it has not delivered goes elsewhere too, at once."""
+        self._in_doubt = True
+        if not self._speaks:
+            self._beat_at = now  # a pure receiver speaks as well: else nobody could answer it
+        refuges = self._paths.refuges(connection)
+        self._copy(self._media.unacknowledged(now), refuges, connection, now)
 
-    def _duplicate(self, connection: MultipathConnection, frame: Frame, now: float) -> None:
-        """Send a copy on every path that is being tried: whichever works first, audio is there."""
+    def end_doubt(self) -> None:
+        """It lives, or another path is selected."""
+        self._in_doubt = False
+        if not self._speaks:
+            self._beat_at = None
+
+    def send_lost(self, connection: MultipathConnection, seq: int, now: float) -> None:
+        """A copy of a frame got lost."""
+        frame = self._media.lost(seq, now)
+        if frame is not None and connection.selected is not None:
+            self._send(connection, frame, connection.selected, "resend", now)
+
+    def tick(self, connection: MultipathConnection, now: float) -> None:
+        """The deadline has come: the older frames, or a sign of life where a frame would be."""
+        later, self._later = self._later, []
+        for frame, path, copy in later:
+            if path in connection.paths:
+                self._send(connection, frame, path, copy, now)
+        if self._beat_at is not None and now >= self._beat_at:
+            self._beat_at = now + FRAME_CADENCE
+            assert connection.selected is not None
+            for path in {connection.selected, *self._others(connection, now)}:
+                connection.ping(path)
+
+    def _others(self, connection: MultipathConnection, now: float) -> list[PathAddress]:
+        """The paths beside the selected one that a frame goes on now."""
+        others: list[PathAddress] = []
+        if self._in_doubt:
+            others += self._paths.refuges(connection)
+        if self.resilience == "hot":
+            others += self._paths.companion(connection)
+        if now - self._changed_at <= TRYING_OUT:
+            others += self._paths.untried(connection)
+        return [path for path in dict.fromkeys(others) if path != connection.selected]
+
+    def _copy(
+        self,
+        frames: Sequence[Frame],
+        paths: Sequence[PathAddress],
+        connection: MultipathConnection,
+        now: float,
+    ) -> None:
+        """Send copies by each path: of the newest frame at once, of older ones a breath later."""
         if self.resilience == "lean":
+            for path in paths:
+                connection.ping(path)
             return
-        tried = [path for path in self._direct.unproven(connection) if path != connection.selected]
-        self._trace.hedging(tried)
-        for path in tried:
-            self._send(connection, frame, path, now, "duplicate")
+        self._trace.hedging(paths)
+        for path in paths:
+            if frames:
+                self._send(connection, frames[0], path, "duplicate", now)
+            self._later += [(frame, path, "duplicate") for frame in frames[1:]]
+        self._later_at = now
 
     def _send(
         self,
         connection: MultipathConnection,
         frame: Frame,
         path: PathAddress,
+        copy: Copy,
         now: float,
-        copy: Copy | None = None,
     ) -> None:
-        self._media.send(connection, frame, path, self._trace.name(path), now, copy)
+        self._media.send(connection, frame, path, self._trace.name(path), copy, now)

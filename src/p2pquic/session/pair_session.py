@@ -1,24 +1,26 @@
 """The call with one other peer: one end-to-end connection from the first packet to the last.
 
-    frames --> OutgoingFlow --+                       +-- DirectPaths (sockets, punching)
-                              +-- MultipathConnection +
-    frames <-- IncomingFlow --+                       +-- RelayLegs   (one relay path)
+    frames --> PairSending --+                       +-- DirectPaths (sockets, punching)
+                             +-- MultipathConnection +
+    frames <-- PairMedia   --+                       +-- RelayRoute  (one relay path)
 
 After anything that may matter (a socket came or went, a path answered, the other end chose)
 `_choose` asks the one rule in `core.selector`. A change of path is the next packet taking another
-way, and sending again, newest first, what may have died on the way before.
+way, and sending again, newest first, what may have died on the way before. Whether the selected
+path still lives `_watch` asks after everything that came or should have come.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 
 from p2pquic.core.actions import Action, SendDatagram
 from p2pquic.core.addresses import LocalSocket, SocketAddress
 from p2pquic.core.events import Resilience
+from p2pquic.core.frames import FRAME_CADENCE
 from p2pquic.core.path import DirectPath, PathAddress, RelayPath
-from p2pquic.core.playout import FRAME_CADENCE
-from p2pquic.core.selector import Candidate, choose
+from p2pquic.core.selector import choose
 from p2pquic.quic import events
 from p2pquic.quic.config import ConnectionConfig
 from p2pquic.quic.connection import TIMER_SLACK, MultipathConnection
@@ -26,7 +28,9 @@ from p2pquic.quic.identity import Identity, peer_id
 from p2pquic.quic.packets import destination_connection_id, opens_connection
 from p2pquic.session.direct_paths import DirectPaths
 from p2pquic.session.pair_config import PairConfig
+from p2pquic.session.pair_liveness import Health, PairLiveness
 from p2pquic.session.pair_media import PairMedia
+from p2pquic.session.pair_paths import PairPaths
 from p2pquic.session.pair_sending import PairSending
 from p2pquic.session.pair_trace import PairTrace
 from p2pquic.session.relay_route import RelayRoute
@@ -56,10 +60,11 @@ class PairSession:
         self._connection: MultipathConnection | None = None
         self._direct = DirectPaths(config.me, self.remote, entropy)
         self._relay = RelayRoute(config.server)
-        self._sockets: tuple[LocalSocket, ...] = ()
+        self._paths = PairPaths(self._direct, self._relay)
+        self._liveness = PairLiveness()
         self._trace = PairTrace(self.remote, self._actions)
         self._media = PairMedia(self.remote, plays=config.receives, actions=self._actions)
-        self._sending = PairSending(self._media, self._direct, self._trace, config.resilience, now)
+        self._sending = PairSending(self._media, self._paths, self._trace, config.resilience, now)
         self._began_at = now
         self._back_at: float | None = None  # since when a path is possible again, none chosen yet
         self._statistics_at: float | None = None
@@ -87,10 +92,11 @@ class PairSession:
         times = [self._direct.deadline, self._media.deadline]
         if self._connection is not None:
             times.append(self._give_up_at(self._connection))
-            if self._has_way_out(self._connection.selected):
+            if self._paths.has_way_out(self._connection.selected):
                 timer = self._connection.get_timer()
                 times += [self._statistics_at, None if timer is None else timer + TIMER_SLACK]
                 times.append(self._sending.deadline)
+                times.append(self._watch_at)
         return min((time for time in times if time is not None), default=None)
 
     def owns(self, connection_id: bytes) -> bool:
@@ -115,9 +121,9 @@ class PairSession:
     ) -> None:
         """These are our sockets, and this is the one the server hears us on."""
         relay_moved = self._relay.move(relay_local)
-        if tuple(sockets) == self._sockets and not relay_moved:
+        if tuple(sockets) == self._paths.sockets and not relay_moved:
             return
-        self._sockets = tuple(sockets)
+        self._paths.sockets = tuple(sockets)
         self._trace.relay_local = relay_local
         if self.config.relay != "only":
             self._direct.set_sockets(sockets, now)
@@ -125,8 +131,8 @@ class PairSession:
         if self._connection is None or not self._connection.is_confirmed:
             return
         in_use = self._connection.selected
-        cut_off = not self._has_way_out(in_use) or (relay_moved and in_use == self._relay.path)
-        if cut_off:
+        leg_moved = relay_moved and in_use == self._relay.path
+        if leg_moved or not self._paths.has_way_out(in_use):
             self._back_at = now
             self._try_blindly(now)
         if relay_moved and relay_local is not None:
@@ -158,7 +164,7 @@ class PairSession:
         Raises:
             ProtocolError: it is not to be believed.
         """
-        packet, replies = self._relay.receive(local, data)
+        packet, replies = self._relay.receive(local, data, now)
         self._actions += replies
         if packet is not None and self._relay.path is not None:
             self.on_quic(self._relay.path, packet, now)
@@ -188,7 +194,7 @@ class PairSession:
         now: float,
     ) -> None:
         """A punch arrived."""
-        if local not in self._sockets or self.config.relay == "only":
+        if local not in self._paths.sockets or self.config.relay == "only":
             return
         sends, proven = self._direct.on_punch(local, remote, punch, now)
         self._actions += sends
@@ -212,7 +218,7 @@ class PairSession:
         if not self.is_connected or self._connection is None:
             return
         selected = self._connection.selected
-        if selected is None or not self._has_way_out(selected):
+        if selected is None or not self._paths.has_way_out(selected):
             self._media.note_unsent(frame)
             return
         self._sending.send_new(self._connection, frame, now)
@@ -229,9 +235,10 @@ class PairSession:
             return
         for path in self._direct.tick(connection, now):
             self._trace.abandoned(path, "it never answered")
-        if not self._has_way_out(connection.selected):
+        if not self._paths.has_way_out(connection.selected):
             return
-        self._sending.send_older(connection, now)
+        if (due := self._sending.deadline) is not None and now >= due:
+            self._sending.tick(connection, now)
         timer = connection.get_timer()
         if timer is not None and now >= timer:
             connection.handle_timer(now)
@@ -246,12 +253,14 @@ class PairSession:
     def flush(self, now: float) -> list[SendDatagram]:
         """The packets that are ready, if any way out exists."""
         connection = self._connection
-        if connection is None or not self._has_way_out(connection.selected):
+        if connection is None or not self._paths.has_way_out(connection.selected):
             return []
+        hot, doubtful = self.resilience == "hot", self.is_doubtful
+        self._relay.use(self._paths.legs(connection.selected, hot=hot, doubtful=doubtful))
         sends: list[SendDatagram] = []
         for data, path in connection.datagrams_to_send(now):
             if isinstance(path, DirectPath):
-                if path.local in self._sockets:
+                if path.local in self._paths.sockets:
                     sends.append(SendDatagram(path.local, path.remote, data))
             else:
                 sends += self._relay.wrap(data)
@@ -296,8 +305,9 @@ class PairSession:
                 case events.DatagramAcknowledged(_, seq):
                     self._trace.count(lost=False)
                     self._media.acknowledge(seq)
-                case events.DatagramLost():
+                case events.DatagramLost(_, seq):
                     self._trace.count(lost=True)
+                    self._sending.send_lost(self._connection, seq, now)
                 case events.StreamData(data=data, ended=ended):
                     self._media.on_description(data, ended=ended, now=now)
                 case events.Terminated(error_code, reason):
@@ -305,6 +315,7 @@ class PairSession:
                     return
                 case _:
                     self._on_path_event(event, now)
+        self._watch(now)
 
     def _on_path_event(self, event: events.ConnectionEvent, now: float) -> None:
         match event:
@@ -340,7 +351,7 @@ class PairSession:
         self._trace.connected(connection, path)
         self._trace.selected(path, "the first path")
         if self.config.relay != "only":
-            self._direct.set_sockets(self._sockets, now)
+            self._direct.set_sockets(self._paths.sockets, now)
             self._actions += self._direct.punch(now)
 
     def _end(self, reason: str) -> None:
@@ -351,12 +362,6 @@ class PairSession:
 
     # ---- paths -------------------------------------------------------------------------------
 
-    def _has_way_out(self, path: PathAddress | None) -> bool:
-        """Whether a packet sent on the path now would leave this machine."""
-        if isinstance(path, DirectPath):
-            return path.local in self._sockets
-        return path is not None and self._relay.is_ready
-
     def _give_up_at(self, connection: MultipathConnection) -> float:
         return max(self._began_at, connection.heard_at) + self.config.give_up
 
@@ -364,11 +369,7 @@ class PairSession:
         """Apply the rule; change the path if it says so."""
         connection = self._connection
         assert connection is not None
-        candidates = [
-            Candidate(path, connection.is_validated(path), connection.rtt(path))
-            for path in connection.paths
-            if self._has_way_out(path)
-        ]
+        candidates = self._paths.candidates(connection, self._liveness.doubted_since)
         choice = choose(connection.selected, candidates, leads=self.config.is_client)
         if choice is not None:
             self._change(choice.path, choice.reason, now)
@@ -390,7 +391,7 @@ class PairSession:
         self._trace.selected(path, "the other end chose it")
         news = max(SLOW_NEWS, self._connection.rtt(path) or 0.0)
         self._after_change(before, path, back=now - news, now=now)
-        if not self._has_way_out(path):
+        if not self._paths.has_way_out(path):
             self._choose(now)
 
     def _after_change(
@@ -405,9 +406,61 @@ class PairSession:
             before == path or isinstance(before, RelayPath)
         )
         assert self._connection is not None
+        self._liveness.chosen(now)
+        self._sending.end_doubt()
         self._close_dead_paths(now)
-        if not nothing_died and self._has_way_out(path):
+        if not nothing_died and self._paths.has_way_out(path):
             self._sending.send_again(self._connection, path, back, now)
+
+    @property
+    def is_doubtful(self) -> bool:
+        """Whether the network may have changed without a word."""
+        return self._liveness.health is not Health.LIVES
+
+    @property
+    def _hears_cadence(self) -> bool:
+        return self.config.receives and self._media.hears
+
+    @property
+    def _watch_at(self) -> float | None:
+        if self._connection is None or not self.is_connected:
+            return None
+        due = self._liveness.deadline(self._connection, cadence=self._hears_cadence)
+        return None if due == math.inf else due
+
+    def _watch(self, now: float) -> None:
+        """Judge whether the selected path lives, and draw the consequences."""
+        connection = self._connection
+        if connection is None or not self.is_connected:
+            return
+        selected = connection.selected
+        if selected is None or not self._paths.has_way_out(selected):
+            return
+        turned = self._liveness.look(connection, now, cadence=self._hears_cadence)
+        match self._liveness.health:
+            case Health.LIVES if turned:
+                self._sending.end_doubt()
+            case Health.DOUBTED if turned:
+                self._trace.suspected(selected, self._liveness.reason)
+                self._relay.doubt(now)
+                self._sending.begin_doubt(connection, now)
+            case Health.LASTING if turned:
+                for path in connection.paths:
+                    connection.challenge(path)
+            case Health.DEAD:
+                self._bury(connection, selected, now)
+
+    def _bury(self, connection: MultipathConnection, path: PathAddress, now: float) -> None:
+        """Leave a path that is dead, if another one is known to live."""
+        candidates = self._paths.candidates(connection, self._liveness.doubted_since)
+        others = [candidate for candidate in candidates if candidate.path != path]
+        choice = choose(path, others, leads=self.config.is_client)
+        if choice is None:
+            return
+        if isinstance(path, DirectPath):
+            connection.doubt(path)
+            self._direct.doubted(path, now)
+        self._change(choice.path, "nothing comes through the path before", now)
 
     def _move_relay(self, now: float) -> None:
         """The server hears us elsewhere: measure that, padded to 1200 bytes, and say so.
@@ -428,7 +481,7 @@ class PairSession:
         for path in self._connection.paths:
             if (
                 isinstance(path, DirectPath)
-                and path.local not in self._sockets
+                and path.local not in self._paths.sockets
                 and path != self._connection.selected
             ):
                 self._connection.close_path(path, now)
@@ -444,7 +497,7 @@ class PairSession:
         remote = self._direct.last_remote
         if remote is None or self.config.relay == "only":
             return
-        for socket in self._sockets:
+        for socket in self._paths.sockets:
             path = DirectPath(socket, remote)
             if socket.family == remote.family and path not in self._connection.paths:
                 self._direct.open(self._connection, path, None, now, urgent=True)

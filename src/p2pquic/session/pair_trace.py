@@ -16,6 +16,7 @@ from p2pquic.core.trace import (
     PathStatistics,
     PathValidated,
     Record,
+    Suspected,
 )
 from p2pquic.quic.connection import MultipathConnection
 
@@ -58,6 +59,10 @@ class PairTrace:
     def abandoned(self, path: PathAddress, reason: str) -> None:
         """A path is given up."""
         self._log(PathAbandoned(self.name(path), self._remote, reason))
+
+    def suspected(self, path: PathAddress, reason: str) -> None:
+        """The selected path may be dead."""
+        self._log(Suspected(self._remote, self.name(path), reason))
 
     def hedging(self, paths: Sequence[PathAddress]) -> None:
         """Frames are duplicated on these paths; none: no longer. Written when that changes."""

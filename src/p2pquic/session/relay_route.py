@@ -5,6 +5,9 @@ QUIC packet --wrap--> frame on the selected leg --> server --> the other end
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
+
 from p2pquic.core.actions import SendDatagram
 from p2pquic.core.addresses import LocalSocket, SocketAddress
 from p2pquic.core.path import RelayPath
@@ -20,6 +23,9 @@ class RelayRoute:
         self.local: LocalSocket | None = None  # the socket the server hears us on
         self._server = server
         self._legs: RelayLegs | None = None
+        self._used: Sequence[LocalSocket] = ()
+        self._heard_at: dict[LocalSocket, float] = {}
+        self._doubted_at = -math.inf
 
     @property
     def session(self) -> bytes | None:
@@ -35,13 +41,38 @@ class RelayRoute:
         """The server opened a session for this call."""
         self._legs = RelayLegs(message.session, message.key, message.ticket)
         self.path = RelayPath(message.session, self._server)
-        self._select()
+        self._used = ()
+        self.use([] if self.local is None else [self.local])
 
     def move(self, local: LocalSocket | None) -> bool:
         """The server hears us on this socket now, or on none; whether that is a change."""
         moved, self.local = local != self.local, local
-        self._select()
+        if moved:
+            self._doubted_at = -math.inf
+            self.use([] if local is None else [local])
         return moved
+
+    def use(self, sockets: Sequence[LocalSocket]) -> None:
+        """Speak, and be spoken to, on the legs of these sockets; preferred first."""
+        if self._legs is not None and tuple(sockets) != self._used:
+            self._used = tuple(sockets)
+            self._legs.select(self._used)
+
+    def doubt(self, now: float) -> None:
+        """The usual leg may be dead: it has to be heard again."""
+        self._doubted_at = now
+
+    @property
+    def usual_leg_lives(self) -> bool:
+        """Whether the leg the server hears us on was heard since it was doubted, if ever."""
+        if self.local is None or self._doubted_at == -math.inf:
+            return True
+        return self._heard_at.get(self.local, -math.inf) > self._doubted_at
+
+    @property
+    def interface(self) -> str:
+        """By which its packets leave; of several legs the preferred one."""
+        return self._used[0].interface if self._used else ""
 
     def announce(self) -> list[SendDatagram]:
         """Show the server where we are."""
@@ -57,7 +88,9 @@ class RelayRoute:
             SendDatagram(socket, self._server, frame) for socket, frame in self._legs.wrap(packet)
         ]
 
-    def receive(self, local: LocalSocket, data: bytes) -> tuple[bytes | None, list[SendDatagram]]:
+    def receive(
+        self, local: LocalSocket, data: bytes, now: float
+    ) -> tuple[bytes | None, list[SendDatagram]]:
         """A frame of our session arrived: the QUIC packet in it, if any, and what to answer.
 
         Raises:
@@ -65,8 +98,5 @@ class RelayRoute:
         """
         assert self._legs is not None
         packet, replies = self._legs.receive(local, data)
+        self._heard_at[local] = now
         return packet, [SendDatagram(socket, self._server, reply) for socket, reply in replies]
-
-    def _select(self) -> None:
-        if self._legs is not None and self.local is not None:
-            self._legs.select([self.local])

@@ -1,0 +1,118 @@
+"""Whether a path still lives, judged by what comes back: far sooner than QUIC's own timers.
+
+    what leaves      | | | | | | |          every 20 ms while there is audio
+    what comes back    | | | x x x           acknowledgements, and the other end's audio
+                              `-- waited too long for either: SUSPECTED
+
+Being suspicious is cheap, switching is not. A suspected path goes on carrying every frame; copies
+go elsewhere too, until something newer than the doubt comes back. Only when that lasts, and another
+path answers, is the path dead. QUIC's probe timeout never gets there under continuous audio, since
+every packet sent re-arms it (RFC 9002 section 6.2.1).
+
+One direction may die alone. Then one end hears, and the other is answered by another path: each
+sees its own half. `Answers` is what one path showed; the functions say what that means.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+
+from p2pquic.core.frames import FRAME_CADENCE
+
+LEAST_MARGIN = 0.010  # seconds an answer may be later than usual: what schedulers and queues do
+SILENCE_MARGIN = 0.015  # seconds a third frame may be late: nothing but our own patience
+VARIATIONS = 4  # times the mean deviation of answers: as in RFC 9002 section 6.2.1
+MISSING_FRAMES = 2  # in a row without an arrival; one is lost now and then
+LATE_SHARE = 0.01  # of answers that came a frame late, beyond which one frame more is waited for
+SETTLING = 0.5  # seconds after a change in which acknowledgements have not found their ride yet
+DEATH = 0.25  # seconds of suspicion; with the time to get there some 300 ms. Wi-Fi itself pauses
+# for 100 to 200 ms while it scans
+STANDBY_LIMIT = 0.1  # seconds of suspicion after which every path is asked whether it lives
+
+_SMOOTHING = 1 / 8  # weight of a new answer time (RFC 9002 section 5.3)
+_VARIATION_SMOOTHING = 1 / 4
+_LATE_SMOOTHING = 1 / 128  # two and a half seconds of audio
+
+
+@dataclass(slots=True)
+class Answers:
+    """What came back by one path; kept where packets are counted. Times in seconds.
+
+    `heard_at`: the last authentic packet by this path. `answered_at`: the last acknowledgement,
+    by whatever path, of something newer sent on this one. `waiting_since`: when the oldest packet
+    left of those newer than all acknowledged.
+    """
+
+    heard_at: float = -math.inf
+    answered_at: float = -math.inf
+    waiting_since: float | None = None
+    time: float | None = None  # an acknowledgement usually takes, the wait for its ride included
+    variation: float = 0.0
+    late_share: float = field(default=0.0)  # of acknowledgements, those a frame late
+
+    def sent(self, now: float) -> None:
+        """Something left that asks for an acknowledgement."""
+        if self.waiting_since is None:
+            self.waiting_since = now
+
+    def answered(self, newest_sent: float, next_sent: float | None, now: float) -> None:
+        """News: what left at `newest_sent` arrived; the next still unanswered left at `next_sent`.
+
+        The newest gives the time; whether the oldest had to wait a frame longer gives the share of
+        answers that loss delays, in either direction.
+        """
+        sample = now - newest_sent
+        if self.time is None:
+            self.time, self.variation = sample, sample / 2
+        else:
+            if self.waiting_since is not None:
+                late = now - self.waiting_since > self.time + 0.75 * FRAME_CADENCE
+                self.late_share += (late - self.late_share) * _LATE_SMOOTHING
+            deviation = abs(self.time - sample)
+            self.variation += (deviation - self.variation) * _VARIATION_SMOOTHING
+            self.time += (sample - self.time) * _SMOOTHING
+        self.answered_at = now
+        self.waiting_since = next_sent
+
+
+@dataclass(frozen=True, slots=True)
+class Expectation:
+    """What should come back. `chosen_at`: since when both ends should speak on this path.
+
+    `cadence`: the other end sends audio, so silence means something. `rtt` in seconds.
+    """
+
+    chosen_at: float
+    cadence: bool
+    rtt: float
+
+
+def unanswered_from(answers: Answers, expectation: Expectation) -> float:
+    """When it is too long that nothing newer was acknowledged; infinite if nothing is awaited."""
+    if answers.waiting_since is None:
+        return math.inf
+    usual = expectation.rtt if answers.time is None else answers.time
+    limit = usual + max(LEAST_MARGIN, VARIATIONS * answers.variation)
+    settling = answers.waiting_since < expectation.chosen_at + SETTLING
+    if settling or answers.late_share > LATE_SHARE:
+        limit += FRAME_CADENCE
+    return answers.waiting_since + limit
+
+
+def silent_from(answers: Answers, expectation: Expectation) -> float:
+    """When the path has been silent for too long; infinite if no audio is expected.
+
+    An acknowledgement that came another way counts: then this end's half of the path lives.
+    """
+    if not expectation.cadence:
+        return math.inf
+    begins = expectation.chosen_at + expectation.rtt + FRAME_CADENCE
+    last = max(answers.heard_at, answers.answered_at, begins)
+    margin = max(SILENCE_MARGIN, VARIATIONS * answers.variation)
+    return last + MISSING_FRAMES * FRAME_CADENCE + margin
+
+
+def suspected_from(answers: Answers, expectation: Expectation) -> float:
+    """When the path is to be doubted unless something comes back before."""
+    return min(unanswered_from(answers, expectation), silent_from(answers, expectation))

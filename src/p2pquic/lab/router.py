@@ -1,0 +1,156 @@
+"""A NAT of the lab: a network namespace that forwards and masquerades, as a home router does.
+
+    machine's interface --- veth --- lan   nftables, conntrack   wan --- TUN --- the internet
+
+The NAT is the kernel's own masquerade, and it also drops what nobody asked for: an unsolicited
+packet that conntrack remembers would occupy the very flow a punch is about to open and move it to
+another port. It forgets as a router does that starts again: conntrack is emptied, by one netlink
+message and so in one moment, and what masquerade gives from then on comes from another range.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import struct
+from contextlib import closing
+
+from p2pquic.core.errors import UsageError
+from p2pquic.lab.namespaces import Namespace
+from p2pquic.lab.scenarios import Access, Link, Nat
+
+HOST_SYSCTLS = {
+    "ipv6/conf/all/disable_ipv6": "1",  # its duplicate address detection would delay everything
+    "ipv6/conf/default/disable_ipv6": "1",
+    "ipv4/conf/all/rp_filter": "2",  # loose, as distributions have it: two uplinks are two routes
+    "ipv4/conf/default/rp_filter": "2",
+}
+ROUTER_SYSCTLS = HOST_SYSCTLS | {"ipv4/ip_forward": "1"}
+
+OTHER_PORTS = ((50000, 54999), (55000, 59999))  # in turn, after each forgetting: never the same
+
+# <linux/netlink.h>, <linux/netfilter/nfnetlink.h>, <linux/netfilter/nfnetlink_conntrack.h>
+NETLINK_NETFILTER = 12
+NLM_F_REQUEST, NLM_F_ACK = 0x01, 0x04
+NLMSG_ERROR = 2
+CTNETLINK_DELETE = 1 << 8 | 2  # NFNL_SUBSYS_CTNETLINK, IPCTNL_MSG_CT_DELETE: without a tuple, all
+MESSAGE = struct.Struct("=IHHII BBH")  # nlmsghdr: length, type, flags, sequence, port; nfgenmsg
+ANSWER = struct.Struct("=IHHII i")  # nlmsghdr and the error, 0 or negative
+
+
+class Router:
+    """One NAT with one machine behind it. Close it.
+
+    Raises:
+        UsageError: no NAT of the kernel behaves as asked.
+    """
+
+    def __init__(self, link: Link, nat: Nat, access: Access) -> None:
+        self._link = link
+        self._nat = nat
+        self._access = access
+        self._forgotten = 0
+        self._rules = nat_rules(nat, access)
+        self._namespace = Namespace(f"the NAT of {link}")
+
+    def close(self) -> None:
+        """Let go of it."""
+        self._namespace.close()
+
+    def open_wan(self) -> int:
+        """Create the device towards the internet; the descriptor carries its packets."""
+        return self._namespace.open_tun("wan")
+
+    def connect(self, machine: Namespace) -> None:
+        """Give `machine` its interface, and route and translate what it sends."""
+        router, access = self._namespace, self._access
+        router.set_sysctls(ROUTER_SYSCTLS)
+        orders = (
+            "link set lo up",
+            f"link add lan type veth peer name {self._link.interface} netns {machine.path}",
+            "link set lan up",
+            f"address add {access.gateway}/24 dev lan",
+            "link set wan up",
+            f"address add {access.public}/32 dev wan",
+            "route add default dev wan",
+        )
+        router.run(["ip", "-batch", "-"], "\n".join(orders) + "\n", fds=[machine.fd])
+        router.run(["nft", "-f", "-"], self._rules)
+        lifetime = str(round(self._nat.lifetime))
+        router.set_sysctls(
+            {
+                "netfilter/nf_conntrack_udp_timeout": lifetime,
+                "netfilter/nf_conntrack_udp_timeout_stream": lifetime,
+            }
+        )
+
+    def give_other_ports(self) -> None:
+        """Flows that begin from now on leave from ports of another range."""
+        ports = OTHER_PORTS[self._forgotten % len(OTHER_PORTS)]
+        self._forgotten += 1
+        self._namespace.run(["nft", "-f", "-"], other_ports(self._nat, ports))
+
+    def forget(self) -> None:
+        """Forget every flow; the next packet of each begins it anew."""
+        self._namespace.call(_empty_conntrack)
+
+
+def _empty_conntrack() -> None:
+    with closing(socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, NETLINK_NETFILTER)) as netlink:
+        flags = NLM_F_REQUEST | NLM_F_ACK
+        netlink.send(MESSAGE.pack(MESSAGE.size, CTNETLINK_DELETE, flags, 1, 0, 0, 0, 0))
+        _, kind, _, _, _, error = ANSWER.unpack_from(netlink.recv(4096))
+    assert kind == NLMSG_ERROR
+    if error:
+        raise OSError(-error, os.strerror(-error))
+
+
+def nat_rules(nat: Nat, access: Access) -> str:
+    """The nftables rules that make the kernel this kind of NAT between `lan` and `wan`.
+
+    masquerade keeps the port while it is free: in practice endpoint-independent mapping, with
+    the filtering of conntrack, which is by address and port. fully-random takes a new port for
+    every flow: symmetric. A full cone also lets strangers in, all of them to the one machine.
+
+    Raises:
+        UsageError: no NAT of the kernel behaves so.
+    """
+    masquerade, welcome, unsolicited = "masquerade", "", "drop"
+    match nat.mapping, nat.filtering, nat.port_preservation:
+        case "endpoint-independent", "address-and-port-dependent", True:
+            pass
+        case "address-and-port-dependent", "address-and-port-dependent", False:
+            masquerade = "masquerade fully-random"
+        case "endpoint-independent", "endpoint-independent", True:
+            welcome, unsolicited = f'iifname "wan" dnat to {access.address}', "accept"
+        case _:
+            raise UsageError(f"The lab cannot build a NAT like {nat}; the simulator can.")
+    return f"""
+        table ip nat {{
+            chain incoming {{ type nat hook prerouting priority dstnat; {welcome}
+            }}
+            chain outgoing {{ type nat hook postrouting priority srcnat; oifname "wan" {masquerade}
+            }}
+        }}
+        table ip filter {{
+            chain input {{ type filter hook input priority filter; iifname "wan" ct state new drop
+            }}
+            chain forward {{ type filter hook forward priority filter
+                iifname "wan" ct state new {unsolicited}
+            }}
+        }}
+    """
+
+
+def other_ports(nat: Nat, ports: tuple[int, int]) -> str:
+    """The nftables orders after which masquerade gives UDP flows ports of this range.
+
+    It still looks first whether it knows the sender, and then keeps the sender's port: mapping
+    stays endpoint-independent. Only a full cone is one no longer: strangers find nobody there.
+    """
+    manner = "" if nat.port_preservation else "fully-random"
+    to = f"to :{ports[0]}-{ports[1]} {manner}"
+    return f"""
+        flush chain ip nat outgoing
+        add rule ip nat outgoing oifname "wan" meta l4proto udp masquerade {to}
+    """

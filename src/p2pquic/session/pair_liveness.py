@@ -1,0 +1,91 @@
+"""The doubt about the selected path of a call: when it begins, how it ends.
+
+    LIVES --nothing comes back--> DOUBTED --100 ms--> LASTING --250 ms--> DEAD
+      ^------------ an answer -------'----------------'-------------------'
+
+What follows from it (copies, another path) is the session's; when is decided in `core.liveness`.
+"""
+
+from __future__ import annotations
+
+import math
+from enum import Enum
+
+from p2pquic.core.liveness import (
+    DEATH,
+    STANDBY_LIMIT,
+    Answers,
+    Expectation,
+    suspected_from,
+    unanswered_from,
+)
+from p2pquic.quic.connection import MultipathConnection
+from p2pquic.quic.recovery import INITIAL_RTT
+
+
+class Health(Enum):
+    """How it stands with the selected path."""
+
+    LIVES = "lives"
+    DOUBTED = "doubted"
+    LASTING = "the doubt lasts"
+    DEAD = "dead, if another path answers"
+
+
+_WORSE = {
+    Health.DOUBTED: (STANDBY_LIMIT, Health.LASTING),
+    Health.LASTING: (DEATH, Health.DEAD),
+}
+"""After how many seconds of doubt each stage becomes which."""
+
+
+class PairLiveness:
+    """Watches whatever path is selected."""
+
+    def __init__(self) -> None:
+        self.health = Health.LIVES
+        self.reason = ""
+        self._doubted_at = math.inf
+        self._chosen_at = -math.inf
+
+    @property
+    def doubted_since(self) -> float | None:
+        """Since when the selected path is in doubt (seconds); None while it lives."""
+        return None if self.health is Health.LIVES else self._doubted_at
+
+    def chosen(self, now: float) -> None:
+        """A path was chosen (again): the doubt was about another, or the other end moved."""
+        self.health = Health.LIVES
+        self._chosen_at = now
+
+    def deadline(self, connection: MultipathConnection, *, cadence: bool) -> float:
+        """When to `look` if nothing happens before; infinite while only a packet can help."""
+        if self.health in _WORSE:
+            return self._doubted_at + _WORSE[self.health][0]
+        if self.health is Health.DEAD:
+            return math.inf
+        return suspected_from(*self._evidence(connection, cadence))
+
+    def look(self, connection: MultipathConnection, now: float, *, cadence: bool) -> bool:
+        """Judge the selected path anew; whether its `health` changed."""
+        before = self.health
+        answers, expectation = self._evidence(connection, cadence)
+        if now < suspected_from(answers, expectation):
+            self.health = Health.LIVES
+        elif before is Health.LIVES:
+            self.health, self._doubted_at = Health.DOUBTED, now
+            unanswered = now >= unanswered_from(answers, expectation)
+            self.reason = "nothing is acknowledged" if unanswered else "nothing is heard"
+        elif before in _WORSE and now >= self._doubted_at + _WORSE[before][0]:
+            self.health = _WORSE[before][1]
+        return self.health is not before
+
+    def _evidence(
+        self, connection: MultipathConnection, cadence: bool
+    ) -> tuple[Answers, Expectation]:
+        """`cadence`: the other end is known to send audio."""
+        path = connection.selected
+        assert path is not None
+        rtt = connection.rtt(path)
+        expectation = Expectation(self._chosen_at, cadence, INITIAL_RTT if rtt is None else rtt)
+        return connection.answers(path), expectation

@@ -1,0 +1,118 @@
+"""The paths of one call at this moment: what could carry a packet, and what goes by what.
+
+DirectPaths --+
+              +-- PairPaths: candidates for the rules in core.selector
+RelayRoute ---+
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from p2pquic.core.addresses import LocalSocket
+from p2pquic.core.path import DirectPath, PathAddress, RelayPath
+from p2pquic.core.selector import Candidate, companions
+from p2pquic.quic.connection import MultipathConnection
+from p2pquic.session.direct_paths import DirectPaths
+from p2pquic.session.relay_route import RelayRoute
+
+
+class PairPaths:
+    """Looks at sockets, connection and relay together; changes nothing."""
+
+    def __init__(self, direct: DirectPaths, relay: RelayRoute) -> None:
+        self.sockets: tuple[LocalSocket, ...] = ()
+        self._direct = direct
+        self._relay = relay
+
+    def has_way_out(self, path: PathAddress | None) -> bool:
+        """Whether a packet sent on the path now would leave this machine."""
+        if isinstance(path, DirectPath):
+            return path.local in self.sockets
+        return path is not None and self._relay.is_ready
+
+    def interface_of(self, path: PathAddress) -> str:
+        """The interface by which packets on the path leave; of several legs the preferred one."""
+        if isinstance(path, DirectPath):
+            return path.local.interface
+        return self._relay.interface
+
+    def candidates(
+        self, connection: MultipathConnection, doubted_since: float | None
+    ) -> list[Candidate]:
+        """Every open path by which a packet could leave.
+
+        While the path in use is doubted, the proof of any other has to be younger than the doubt: a
+        path that was proved minutes ago may have died with it.
+        """
+        return [
+            Candidate(
+                path,
+                connection.is_validated(path)
+                and (
+                    doubted_since is None
+                    or path == connection.selected
+                    or _answered(connection, path) > doubted_since
+                ),
+                connection.rtt(path),
+                self.interface_of(path),
+            )
+            for path in connection.paths
+            if self.has_way_out(path)
+        ]
+
+    def companion(self, connection: MultipathConnection) -> list[PathAddress]:
+        """The one path that shares least with the selected one, if there is any."""
+        return self._companions(connection)[:1]
+
+    def refuges(self, connection: MultipathConnection) -> list[PathAddress]:
+        """Where copies go while the selected path is in doubt: the companion, and the relay.
+
+        A relay path in doubt is its own refuge when it has another leg.
+        """
+        others = self._companions(connection)
+        selected = connection.selected
+        if isinstance(selected, RelayPath) and len(self.sockets) > 1:
+            others.append(selected)
+        return others[:1] + [path for path in others[1:] if path == self._relay.path]
+
+    def untried(self, connection: MultipathConnection) -> list[PathAddress]:
+        """Direct paths that were opened and have not answered yet."""
+        return [path for path in self._direct.unproven(connection) if path.local in self.sockets]
+
+    def legs(
+        self, selected: PathAddress | None, *, hot: bool, doubtful: bool
+    ) -> Sequence[LocalSocket]:
+        """The sockets that relay frames should leave from, preferred first.
+
+        In doubt all of them. In hot manner the relay beside a direct path leaves by another
+        interface than that, and the relay alone by two.
+        """
+        usual = self._relay.local
+        if usual is None:
+            return ()
+        others = [
+            each
+            for each in self.sockets
+            if each.family == usual.family and each.interface != usual.interface
+        ]
+        if doubtful or not self._relay.usual_leg_lives:
+            return (usual, *others)
+        if not hot:
+            return (usual,)
+        if not isinstance(selected, DirectPath):
+            return (usual, *others[:1])
+        apart = [each for each in (usual, *others) if each.interface != selected.local.interface]
+        return (apart or [usual])[:1]
+
+    def _companions(self, connection: MultipathConnection) -> list[PathAddress]:
+        selected = connection.selected
+        if selected is None:
+            return []
+        return companions(selected, self.interface_of(selected), self.candidates(connection, None))
+
+
+def _answered(connection: MultipathConnection, path: PathAddress) -> float:
+    """When the path last showed that it lives."""
+    answers = connection.answers(path)
+    return max(answers.heard_at, answers.answered_at)
