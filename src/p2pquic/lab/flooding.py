@@ -18,6 +18,7 @@ from p2pquic.lab.scenarios import FRAME_CADENCE
 WINDOW = 0.340  # seconds a frame is sent again: 400 ms less the 60 ms a product may be later
 MEMORY = 0.200  # seconds the server keeps what it may have handed on in vain
 MARGIN = 0.030  # seconds that physics does not ask for, and prudence does
+LEAN_PATIENCE = 0.250  # seconds more: who may not send copies must be sure before he switches
 SILENCE = 3 * FRAME_CADENCE + MARGIN  # seconds after which an end that spoke is a silent one
 ALARM = 0.1  # seconds of flooding after the last sign of trouble, and until it was answered
 IDLE = 1.0  # seconds between two bundles on a way that carries no frames: keeps it known and open
@@ -197,8 +198,12 @@ class FloodingEnd:
             return not self.listens or self._heard_at > self._flooding_since
         return self.source.due(self._acknowledged) > self._flooding_since
 
+    @property
+    def _caution(self) -> float:
+        return LEAN_PATIENCE if self.resilience == "lean" else 0.0
+
     def _is_deaf(self, now: float) -> bool:
-        return self.listens and now - self._heard_at > SILENCE
+        return self.listens and now - self._heard_at > SILENCE + self._caution
 
     def _is_unanswered(self, now: float) -> bool:
         return now > self._answer_due.get(self._acknowledged + 1, math.inf)
@@ -206,7 +211,8 @@ class FloodingEnd:
     def _expect_answer(self, seq: int, carrying: Sequence[Way], now: float) -> None:
         """A frame leaves for the first time: it should be acknowledged after a round trip."""
         round_trip = 2 * max((self._reported[way] for way in carrying), default=0.0)
-        self._answer_due.setdefault(seq, now + round_trip + 2 * FRAME_CADENCE + MARGIN)
+        patience = round_trip + 2 * FRAME_CADENCE + MARGIN + self._caution
+        self._answer_due.setdefault(seq, now + patience)
 
     def _carrying(self) -> list[Way]:
         """The ways that frames take in good times."""

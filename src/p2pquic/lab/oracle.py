@@ -21,8 +21,9 @@ is amiss; then they flood until that is answered. Signs of trouble are these:
 * nothing was acknowledged for a round trip, two frames and the same margin;
 * the other end says that one of these is true for it.
 
-`hot` ends have their frames on the two ways that share least. Loss and jitter are left out: what
-they may cost is the verdict's to say (`verdict`), and so is the tolerance.
+A `lean` end waits another 250 ms in silence, since it must be sure. `hot` ends have their frames
+on the two ways that share least. Loss and jitter are left out: what they may cost is the verdict's
+to say (`verdict`), and so is the tolerance.
 """
 
 from __future__ import annotations

@@ -7,8 +7,9 @@ decisions    three per change and end (away, back to a direct path, agreement), 
 queues       what the sessions hold stays bounded, by counting everything they hold
 duplicates   by manner: lean none, hedged while in doubt, hot one each
 
-The oracle has no dice. What dice may cost is added to the tolerance: as many frames in a row as
-are lost once in 100 000 times on the worst path, and the whole of its jitter.
+The oracle has no dice. What they may cost is slack beside the tolerance: as many frames in a row
+as are lost once in 100 000 times on the worst path, and the whole of its jitter. And it floods when
+in doubt; one that sends everything once (`lean`) may be on the slower way.
 """
 
 from __future__ import annotations
@@ -19,11 +20,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from p2pquic.core.trace import Closed, Entry, FrameSent, FrameUnsent, PathSelected
-from p2pquic.lab.flooding import Source
+from p2pquic.lab.flooding import WINDOW, Source
 from p2pquic.lab.floor import DIRECTIONS, Direction
 from p2pquic.lab.measure import frames_of
 from p2pquic.lab.oracle import Arrivals, ask_the_oracle
-from p2pquic.lab.scenarios import FRAME_CADENCE, MOVER, OTHER, Change, Topology
+from p2pquic.lab.scenarios import FRAME_CADENCE, MOVER, OTHER, Change
 from p2pquic.lab.worlds import World
 
 TOLERANCE = 0.060  # seconds a gap may be longer than the oracle's: three frames
@@ -99,7 +100,7 @@ def judge(evidence: Evidence) -> Verdict:
     heard = ask_the_oracle(
         scenario, evidence.changes, sources, resilience, evidence.begin, evidence.end
     )
-    dice = Dice.of(scenario.topology)
+    slack = Slack.of(evidence.world)
     verdict = Verdict(list(_ends(evidence)), [])
     for direction in DIRECTIONS:
         sender, receiver = SPEAKS_TO[direction]
@@ -108,46 +109,46 @@ def judge(evidence: Evidence) -> Verdict:
         arrived = {
             seq: time for seq, (time, _) in frames_of(direction, evidence.traces).arrived.items()
         }
-        gaps = list(_gaps(direction, arrived, heard[receiver], dice, evidence))
+        gaps = list(_gaps(direction, arrived, heard[receiver], slack, evidence))
         verdict.gaps.extend(gaps)
-        verdict.faults.extend(_too_long(gaps, dice, evidence.end))
+        verdict.faults.extend(_too_long(gaps, slack, evidence.end))
         source = sources[sender]
-        verdict.faults.extend(_lost(direction, source, arrived, heard[receiver], dice, evidence))
+        verdict.faults.extend(_lost(direction, source, arrived, heard[receiver], slack, evidence))
     verdict.faults.extend(_decisions(evidence))
     verdict.faults.extend(_queues(evidence))
-    verdict.faults.extend(_copies(evidence, sources, heard, dice))
+    verdict.faults.extend(_copies(evidence, sources, heard, slack))
     return verdict
 
 
 @dataclass(frozen=True, slots=True)
-class Dice:
-    """What chance may do on the worst path of a world, the relay's: loss, and jitter in seconds."""
+class Slack:
+    """What the oracle does not know of: loss and jitter on the worst path, the relay's; in `lean`
+    manner also `detour`, by how much a single way may be slower than the best of all. Seconds.
+    """
 
     loss: float
     jitter: float
+    detour: float
 
     @classmethod
-    def of(cls, topology: Topology) -> Dice:
+    def of(cls, world: World) -> Slack:
         """Of the worst interface at each end, and the server's twice."""
-        worst = [
-            (max(each.loss for each in ends), max(each.jitter for each in ends))
-            for ends in (
-                topology.mover.interfaces,
-                topology.other.interfaces,
-                topology.server.interfaces,
-                topology.server.interfaces,
-            )
-        ]
+        topology = world.scenario.topology
+        mover, other, server = (host.interfaces for host in topology.hosts)
+        relayed = (mover, other, server, server)
+        slowest = sum(max(each.delay for each in ends) for ends in relayed)
+        fastest = sum(min(each.delay for each in ends) for ends in (mover, other))
         return cls(
-            loss=1.0 - math.prod(1.0 - loss for loss, _ in worst),
-            jitter=sum(jitter for _, jitter in worst),
+            loss=1.0 - math.prod(1.0 - max(each.loss for each in ends) for ends in relayed),
+            jitter=sum(max(each.jitter for each in ends) for ends in relayed),
+            detour=slowest - fastest if world.resilience == "lean" else 0.0,
         )
 
     @property
     def delay(self) -> float:
-        """Seconds that they may add to a gap."""
+        """Seconds that all of this may add to a gap."""
         row = math.ceil(math.log(RARE) / math.log(self.loss)) if self.loss else 0
-        return row * FRAME_CADENCE + self.jitter
+        return row * FRAME_CADENCE + self.jitter + self.detour
 
 
 def _sources(evidence: Evidence) -> dict[str, Source]:
@@ -176,11 +177,11 @@ def _ends(evidence: Evidence) -> Iterator[Fault]:
 
 
 def _gaps(
-    direction: Direction, arrived: Arrivals, heard: Arrivals, dice: Dice, evidence: Evidence
+    direction: Direction, arrived: Arrivals, heard: Arrivals, slack: Slack, evidence: Evidence
 ) -> Iterator[Gap]:
     """Every silence that could be too long, with the oracle's beside it."""
     begin, end = evidence.begin, evidence.end
-    kept = _without_islands(sorted(heard.values()), TOLERANCE + dice.delay)
+    kept = _without_islands(sorted(heard.values()), TOLERANCE + slack.delay)
     oracle = list(itertools.pairwise([begin - EDGE, *kept, end]))
     times = [time for time in sorted(arrived.values()) if time <= end]
     for a, b in itertools.pairwise([*times, end]):
@@ -208,15 +209,15 @@ def _without_islands(times: Sequence[float], shortest: float) -> list[float]:
     return kept
 
 
-def _too_long(gaps: Sequence[Gap], dice: Dice, end: float) -> Iterator[Fault]:
+def _too_long(gaps: Sequence[Gap], slack: Slack, end: float) -> Iterator[Fault]:
     for gap in gaps:
-        over = gap.excess - dice.delay
+        over = gap.excess - slack.delay
         if over > TOLERANCE:
             dead = gap.begin + gap.length >= end and over > HEARD
             yield Fault(
                 "alive" if dead else "gap",
                 f"{gap.direction} at {gap.begin:.3f}: {1000 * gap.length:.0f} ms, oracle "
-                f"{1000 * gap.oracle:.0f} ms, dice {1000 * dice.delay:.0f} ms; {gap.change}",
+                f"{1000 * gap.oracle:.0f} ms, slack {1000 * slack.delay:.0f} ms; {gap.change}",
                 over,
             )
 
@@ -229,17 +230,25 @@ def _lost(
     source: Source,
     arrived: Arrivals,
     heard: Arrivals,
-    dice: Dice,
+    slack: Slack,
     evidence: Evidence,
 ) -> Iterator[Fault]:
-    """What the oracle delivered and the product did not.
+    """What the oracle delivered in time and the product did not.
 
-    Three copies of a frame may all be lost by chance, and so may a share of such frames.
+    In time: no older than the window when it came, but for the fastest way's delay; what blind
+    repetition on a slow way saved besides, nobody is asked for. Three copies of a frame may all be
+    lost by chance, and so may a share of such frames.
     """
-    due = [seq for seq in heard if evidence.begin <= source.due(seq) <= evidence.end - LAST_WORDS]
+    ages = {seq: time - source.due(seq) for seq, time in heard.items()}
+    oldest = WINDOW + min(ages.values(), default=0.0)
+    due = [
+        seq
+        for seq, age in ages.items()
+        if age <= oldest and evidence.begin <= source.due(seq) <= evidence.end - LAST_WORDS
+    ]
     missing = sorted(seq for seq in due if seq not in arrived)
-    expected = 3 * len(due) * dice.loss**3
-    allowed = expected + 4 * math.sqrt(expected) + bool(dice.loss)
+    expected = 3 * len(due) * slack.loss**3
+    allowed = expected + 4 * math.sqrt(expected) + bool(slack.loss)
     if len(missing) > allowed:
         moments = ", ".join(f"{source.due(seq):.3f}" for seq in missing[:8])
         yield Fault(
@@ -253,7 +262,7 @@ def _copies(
     evidence: Evidence,
     sources: Mapping[str, Source],
     heard: Mapping[str, Arrivals],
-    dice: Dice,
+    slack: Slack,
 ) -> Iterator[Fault]:
     begin, end = evidence.begin, evidence.end
     silence = sum(
@@ -271,7 +280,7 @@ def _copies(
         ]
         frames = (end - begin) / FRAME_CADENCE
         again = copies.count("duplicate") + copies.count("resend")
-        budget = doubt + frames * (SHARE_OF_DUPLICATES + 3 * dice.loss)
+        budget = doubt + frames * (SHARE_OF_DUPLICATES + 3 * slack.loss)
         if evidence.world.resilience == "hot":
             budget += frames
         if evidence.world.resilience == "lean" and "duplicate" in copies:

@@ -102,12 +102,18 @@ def random_world(seed: int, span: float = LONG_SPAN) -> World:
 
 
 def meets(one: Nat | None, other: Nat | None) -> bool:
-    """Whether packets pass directly between two NATs once both insides have sent (RFC 4787).
+    """Whether packets can pass directly between two NATs once both insides have sent (RFC 4787).
 
-    An inside that maps by destination comes from a port that the other inside was never told of,
-    and cannot have sent to: the other's filter must not ask for the port then.
+    An inside that maps by destination comes from a port nobody was told of. So somebody must be
+    where he is said to be, and if the other is not, his filter must not ask for the port.
     """
-    return _admits(one, other) and _admits(other, one)
+    if _is_where_it_says(one) and _is_where_it_says(other):
+        return True
+    if _is_where_it_says(one):
+        return one is None or one.filtering != "address-and-port-dependent"
+    if _is_where_it_says(other):
+        return other is None or other.filtering != "address-and-port-dependent"
+    return False
 
 
 def has_direct_path(topology: Topology, up: frozenset[Link]) -> bool:
@@ -119,11 +125,8 @@ def has_direct_path(topology: Topology, up: frozenset[Link]) -> bool:
     return any(meets(one, other) for one in mine for other in others)
 
 
-def _admits(inside: Nat | None, outside: Nat | None) -> bool:
-    """Whether the filter of `inside` lets in what comes through `outside`."""
-    if inside is None or inside.filtering != "address-and-port-dependent" or outside is None:
-        return True
-    return outside.mapping == "endpoint-independent"
+def _is_where_it_says(nat: Nat | None) -> bool:
+    return nat is None or nat.mapping == "endpoint-independent"
 
 
 # ---- topology --------------------------------------------------------------------------------
