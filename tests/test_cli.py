@@ -14,6 +14,8 @@ from p2pquic import __version__
 from p2pquic.cli import data_directory, main, resolve
 from p2pquic.core.addresses import SocketAddress
 from p2pquic.core.errors import UsageError
+from p2pquic.core.jitter_buffer import DelayBounds
+from p2pquic.peer.peer import PeerOptions
 
 PIN = "sha256:" + "ab" * 32
 HEAVY = ("aioquic", "matplotlib", "numpy", "rich", "cryptography", "asyncio")
@@ -27,7 +29,15 @@ HEAVY = ("aioquic", "matplotlib", "numpy", "rich", "cryptography", "asyncio")
         ("peer", "--pin is missing"),
         ("peer --pin sha256:abc", "is not a key fingerprint"),
         (f"peer --pin {PIN} --role listener", "invalid choice: 'listener'"),
-        (f"peer --pin {PIN} --resilience hot", "hot is not there yet"),
+        (f"peer --pin {PIN} --resilience cold", "invalid choice: 'cold'"),
+        (f"peer --pin {PIN} --give-up 0", "'0' is no number of seconds above 0"),
+        (f"peer --pin {PIN} --give-up nan", "'nan' is no number of seconds"),
+        (f"peer --pin {PIN} --give-up 86401", "up to a day"),
+        (f"peer --pin {PIN} --give-up soon", "'soon' is no number of seconds"),
+        (f"peer --pin {PIN} --buffer much", "'much' is no delay in ms"),
+        (f"peer --pin {PIN} --buffer 200-40", "'200-40' is no delay in ms"),
+        (f"peer --pin {PIN} --buffer 0-200", "'0-200' is no delay in ms"),
+        (f"peer --pin {PIN} --buffer 40-", "'40-' is no delay in ms"),
         (f"peer --pin {PIN} --intermediate nonsense", "'nonsense' is not an address"),
         (f"peer --pin {PIN} --intermediate 10.0.0.1:65536", "'10.0.0.1:65536' is not an address"),
         (f"peer --pin {PIN} --intermediate 10.0.0.1:0", "has port 0"),
@@ -71,6 +81,28 @@ def test_a_host_name_is_looked_up() -> None:
     assert resolve("[::1]:4433") == SocketAddress("::1", 4433)
     with pytest.raises(UsageError, match="Cannot find the host"):
         resolve("no.such.host.invalid:4433")
+
+
+@pytest.mark.parametrize(
+    ("words", "give_up", "buffer"),
+    [
+        ("", 60.0, DelayBounds(0.040, 0.200)),
+        ("--give-up 86400 --buffer 100", 86400.0, DelayBounds(0.100, 0.100)),
+        ("--give-up 2.5 --buffer 20-2000", 2.5, DelayBounds(0.020, 2.0)),
+    ],
+)
+def test_patience_is_a_matter_of_taste(
+    words: str, give_up: float, buffer: DelayBounds, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chosen: list[PeerOptions] = []
+
+    def run_peer(options: PeerOptions) -> int:
+        chosen.append(options)
+        return 0
+
+    monkeypatch.setattr("p2pquic.peer.peer.run_peer", run_peer)
+    assert main(["peer", "--pin", PIN, *words.split()]) == 0
+    assert (chosen[0].give_up, chosen[0].buffer) == (give_up, buffer)
 
 
 def test_the_version_is_told(capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,6 +1,6 @@
 """The command line: parse, call, print.
 
-    p2pquic intermediate | peer | monitor | lab
+    p2pquic intermediate | peer | monitor | lab | bench
 
 Exit codes: 0 done, 1 it did not work out, 2 the command was wrong. Everything heavy is imported by
 the command that needs it, so that `--help` answers at once.
@@ -9,6 +9,7 @@ the command that needs it, so that `--help` answers at once.
 from __future__ import annotations
 
 import argparse
+import math
 import os
 import signal
 import socket
@@ -21,10 +22,13 @@ from typing import TYPE_CHECKING, NoReturn
 from p2pquic import __version__
 from p2pquic.core.addresses import SocketAddress, parse_socket_address
 from p2pquic.core.errors import InvalidAddressError, P2PQuicError, UsageError
+from p2pquic.core.jitter_buffer import DelayBounds
 
 DONE, FAILED, WRONG_USAGE = 0, 1, 2
 DEFAULT_LISTEN = "0.0.0.0:12345"
 DEFAULT_INTERMEDIATE = "127.0.0.1:12345"
+SHORTEST_BUFFER, LONGEST_BUFFER = 20, 2000  # ms: one frame; what nobody would call a talk
+LONGEST_WAIT = 86_400  # seconds, a day
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -75,8 +79,6 @@ def _run_intermediate(options: argparse.Namespace) -> int:
 
 
 def _run_peer(options: argparse.Namespace) -> int:
-    if options.resilience == "hot":
-        raise UsageError("--resilience hot is not there yet; hedged comes closest.")
     if options.pin is None:
         raise UsageError(
             "--pin is missing: without it anybody could pose as the intermediate server. "
@@ -105,6 +107,8 @@ def _run_peer(options: argparse.Namespace) -> int:
             sink=options.sink,
             resilience=options.resilience,
             relay=options.relay,
+            buffer=options.buffer,
+            give_up=options.give_up,
             identity=identity,
             once=options.once,
             trace=options.trace,
@@ -123,6 +127,12 @@ def _run_lab(arguments: list[str]) -> int:
     from p2pquic.lab.command import main as lab_main  # it reads its own words
 
     return lab_main(arguments)
+
+
+def _run_bench(options: argparse.Namespace) -> int:
+    from p2pquic.bench.command import run_bench
+
+    return run_bench(options.names, repeats=options.repeats, scale=options.scale)
 
 
 def resolve(text: str) -> SocketAddress:
@@ -160,6 +170,32 @@ def data_directory() -> Path:
     return Path(base) / "p2pquic"
 
 
+def _buffer(text: str) -> DelayBounds:
+    shortest, dash, longest = text.partition("-")
+    try:
+        minimum, maximum = int(shortest), int(longest if dash else shortest)
+    except ValueError:
+        minimum, maximum = 0, 0
+    if not SHORTEST_BUFFER <= minimum <= maximum <= LONGEST_BUFFER:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is no delay in ms from {SHORTEST_BUFFER} to {LONGEST_BUFFER}, like 100, "
+            "or range of them, like 40-200"
+        )
+    return DelayBounds(minimum / 1000, maximum / 1000)
+
+
+def _give_up(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = math.nan
+    if not 0 < seconds <= LONGEST_WAIT:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is no number of seconds above 0 and up to a day ({LONGEST_WAIT})"
+        )
+    return seconds
+
+
 if TYPE_CHECKING:
     Commands = argparse._SubParsersAction[argparse.ArgumentParser]
 
@@ -192,6 +228,7 @@ def _parser() -> argparse.ArgumentParser:
     monitor.add_argument("--intermediate", metavar="HOST:PORT", help="only what reaches this")
     monitor.set_defaults(run=_run_monitor)
     commands.add_parser("lab", help="measure calls through moves; see p2pquic lab --help")
+    _add_bench(commands, common)
     return parser
 
 
@@ -231,7 +268,8 @@ def _add_peer(commands: Commands, traced: argparse.ArgumentParser) -> None:
         "--resilience",
         choices=("lean", "hedged", "hot"),
         default="hedged",
-        help="how much to send twice when a path may be dead (default: hedged)",
+        help="lean: send no frame twice; hedged: twice while a path is in doubt (default); "
+        "hot: always by two paths, if there are two",
     )
     command.add_argument(
         "--relay",
@@ -240,8 +278,42 @@ def _add_peer(commands: Commands, traced: argparse.ArgumentParser) -> None:
         help="use of the server's relay (default: auto)",
     )
     command.add_argument(
+        "--buffer",
+        metavar="MS[-MS]",
+        type=_buffer,
+        default="40-200",
+        help="how long a frame may wait for its turn: from a minimum to a maximum, or always as "
+        "long; more hides longer interruptions and delays the talk (default: %(default)s)",
+    )
+    command.add_argument(
+        "--give-up",
+        metavar="SECONDS",
+        type=_give_up,
+        default=60.0,
+        help="end a call that heard nothing for so long (default: 60)",
+    )
+    command.add_argument(
         "--cert", metavar="FILE", help="PEM certificate of this peer (default: a new one)"
     )
     command.add_argument("--key", metavar="FILE", help="its PEM key")
     command.add_argument("--once", action="store_true", help="end with the media, do not repeat it")
     command.set_defaults(run=_run_peer)
+
+
+def _add_bench(commands: Commands, common: argparse.ArgumentParser) -> None:
+    command = commands.add_parser("bench", parents=[common], help="measure what all this costs")
+    command.add_argument(
+        "names",
+        metavar="NAME",
+        nargs="*",
+        help="call, datagrams, handshakes, memory, processes, relay (default: all)",
+    )
+    command.add_argument("--repeats", metavar="N", type=int, default=5, help="default: %(default)s")
+    command.add_argument(
+        "--scale",
+        metavar="SHARE",
+        type=float,
+        default=1.0,
+        help="of the usual work of each repeat (default: %(default)s)",
+    )
+    command.set_defaults(run=_run_bench)

@@ -35,7 +35,13 @@ def test_a_run_prints_the_gap_beside_its_floor_and_leaves_its_raw_material(
     assert "0 frames were lost" in printed
     for number in (1, 2):
         left = {each.name for each in (tmp_path / "break-before-make" / f"run-{number}").iterdir()}
-        assert left == {"mover.trace.jsonl", "other.trace.jsonl", "changes.jsonl", "move-1.png"}
+        assert left == {
+            "mover.trace.jsonl",
+            "other.trace.jsonl",
+            "changes.jsonl",
+            "run.json",
+            "move-1.png",
+        }
     assert (tmp_path / "break-before-make" / "passages.json").exists()
 
 

@@ -9,15 +9,17 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from p2pquic.lab.changes import MoveMade
+from p2pquic.lab.changes import Episode, MoveMade
 from p2pquic.lab.measure import Frames, Passage
 from p2pquic.lab.report import path_timeline, plot, sentence, table
 
-OUTAGE = MoveMade("mover", "wlan0", "rmnet0", down=10.0, down_end=10.0, usable=10.5)
-OVERLAP = MoveMade("mover", "wlan0", "rmnet0", down=10.0, down_end=10.0, usable=8.0)
+LOSS = MoveMade("mover", "wlan0", "rmnet0", down=10.0, down_end=10.0, usable=10.5)
+OUTAGE = Episode("break before make", (LOSS,))
+OVERLAP = Episode("make before break", (dataclasses.replace(LOSS, usable=8.0),))
+SILENCE = Episode("link dies", (dataclasses.replace(LOSS, usable=0.0),))
 PASSAGE = Passage(
     direction="mover to other",
-    move=OUTAGE,
+    episode=OUTAGE,
     gap=0.541,
     floor=0.535,
     lost=0,
@@ -49,11 +51,17 @@ def test_an_outage_is_told_with_its_floor() -> None:
 
 
 def test_an_overlap_is_told_as_one_and_a_loss_is_not_hidden() -> None:
-    told = sentence([changed(move=OVERLAP, gap=0.036, floor=None, lost=1)])
+    told = sentence([changed(episode=OVERLAP, gap=0.036, floor=None, lost=1)])
     assert told == (
         "rmnet0 came up 2000 ms before wlan0 died.\n"
         "From mover to other nothing new arrived for 36 ms. 1 frame was lost."
     )
+
+
+def test_a_silent_death_is_told_as_what_nobody_said() -> None:
+    told = sentence([changed(episode=SILENCE, gap=0.120, floor=0.125)])
+    assert told.startswith("wlan0 carried nothing any more, and nobody said so.\n")
+    assert "wlan0 falls silent, mover to other" in printed(changed(episode=SILENCE))
 
 
 def test_one_run_shows_its_figures_in_a_row() -> None:
@@ -70,8 +78,9 @@ def test_several_runs_show_the_median_and_the_largest_and_all_that_was_lost() ->
 
 
 def test_directions_and_moves_are_not_mixed() -> None:
-    back = MoveMade("mover", "rmnet0", "wlan0", down=20.0, down_end=20.0, usable=20.5)
-    rows = printed(PASSAGE, changed(direction="other to mover"), changed(move=back))
+    move = MoveMade("mover", "rmnet0", "wlan0", down=20.0, down_end=20.0, usable=20.5)
+    back = Episode("break before make", (move,))
+    rows = printed(PASSAGE, changed(direction="other to mover"), changed(episode=back))
     assert rows.count("500") == 3
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import signal
 import subprocess
 import sys
@@ -14,6 +15,9 @@ from pathlib import Path
 import pytest
 
 from p2pquic.core.errors import MissingRequirementError, UsageError
+from p2pquic.core.jitter_buffer import DelayBounds
+from p2pquic.core.playout import Arrival, ArrivalLog
+from p2pquic.core.trace import Interruption
 from p2pquic.lab.alignment import Alignment, align, read_samples
 from p2pquic.media import playout
 from p2pquic.media.playout import QUEUE_LENGTH, Playout, check_wav_file, open_playout
@@ -23,6 +27,7 @@ SAMPLE = "static/output.mp3"
 WAV_HEADER = 44  # bytes
 PATIENCE = 5.0  # seconds for children that outlived us to end
 FRAME = 0.020  # seconds
+DELAY = 0.100  # seconds a packet may be late
 SILENCE = bytes.fromhex("8060 0001 00000000 01020304 fcfffe")  # an RTP packet of 20 ms
 
 Network = Callable[[int, bytes, Playout], None]
@@ -31,7 +36,7 @@ Network = Callable[[int, bytes, Playout], None]
 
 async def play_sample(path: str, packets: int, network: Network) -> None:
     """Send `packets` of the sample through `network` into a WAV file."""
-    sink = await open_playout(path)
+    sink = await open_playout(path, delay=DELAY)
     done = asyncio.Event()
     count = 0
 
@@ -81,6 +86,25 @@ def test_what_is_sent_again_newest_first_is_played_in_its_place(tmp_path: Path) 
     # Of what came 20, 40 ... 400 ms late, all within the 100 ms of the buffer is heard.
     assert gap.duration == pytest.approx(0.520, abs=2 * FRAME)
     assert gap.position_error == pytest.approx(0, abs=0.005)
+
+
+@pytest.mark.slow
+def test_what_a_stalled_path_held_back_is_not_played_when_it_is_stale(tmp_path: Path) -> None:
+    log = ArrivalLog("source", DelayBounds(DELAY, DELAY))
+    held: list[tuple[int, bytes]] = []
+
+    def stall_for_600_ms(n: int, packet: bytes, sink: Playout) -> None:
+        held.append((n, packet))
+        while held and not 60 <= n < 90:
+            number, oldest = held.pop(0)
+            if log.on_frame(number, time.monotonic()) is Arrival.FIRST:
+                sink.write(oldest)
+
+    (gap,) = heard_through(stall_for_600_ms, tmp_path / "heard.wav").gaps
+    assert gap.duration == pytest.approx(0.520, abs=2 * FRAME)
+    assert gap.position_error == pytest.approx(0, abs=0.005)
+    (told,) = (each for each in log.poll(math.inf) if isinstance(each, Interruption))
+    assert gap.duration == pytest.approx(told.heard_ms / 1000, abs=2 * FRAME)
 
 
 @pytest.mark.slow
@@ -151,7 +175,7 @@ def test_a_playout_that_dies_says_so_at_once_and_why_when_closed(
 
 
 def replace_pipeline(monkeypatch: pytest.MonkeyPatch, pipeline: str) -> None:
-    monkeypatch.setattr(playout, "playout_pipeline", lambda _: pipeline)
+    monkeypatch.setattr(playout, "playout_pipeline", lambda *_: pipeline)
 
 
 @pytest.mark.slow

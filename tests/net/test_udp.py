@@ -118,3 +118,29 @@ def test_packets_are_never_fragmented() -> None:
     udp = open_udp_socket(SocketAddress("127.0.0.1", 0))
     assert udp.getsockopt(socket.IPPROTO_IP, 10) == 3  # IP_MTU_DISCOVER, IP_PMTUDISC_PROBE
     udp.close()
+
+
+def test_an_address_that_comes_back_gets_the_port_it_had() -> None:
+    async def test() -> None:
+        address = LocalAddress("127.0.0.1", "lo")
+        sockets = UdpSockets(lambda *_: None, print)
+        (before,) = sockets.follow([address])
+        assert sockets.follow([]) == ()
+        assert sockets.follow([address]) == (before,)
+        sockets.close()
+
+    in_loop(test)
+
+
+def test_a_port_that_somebody_took_meanwhile_is_replaced() -> None:
+    async def test() -> None:
+        address = LocalAddress("127.0.0.1", "lo")
+        sockets = UdpSockets(lambda *_: None, print)
+        (before,) = sockets.follow([address])
+        sockets.follow([])
+        with open_udp_socket(before.address):
+            (after,) = sockets.follow([address])
+        assert after.port != before.port
+        sockets.close()
+
+    in_loop(test)

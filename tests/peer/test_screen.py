@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Sequence
 
 import pytest
 from rich.console import Console
@@ -11,19 +12,23 @@ from p2pquic.core.trace import (
     AddressChanged,
     Closed,
     Connected,
+    Copy,
     Entry,
     Failed,
     FrameReceived,
+    FrameSent,
     Interruption,
     MemberJoined,
     MemberLeft,
     PathSelected,
     PathStatistics,
+    PlayoutReport,
     Record,
     Registered,
+    ResilienceChanged,
 )
 from p2pquic.peer.screen import RECENT_EVENTS, CallView, sentence
-from p2pquic.peer.terminal import PlainLines, draw
+from p2pquic.peer.terminal import PlainLines, draw, manner_after
 
 BOB = "b0b0b0b0" + "0" * 24
 DIRECT = PathSelected(
@@ -43,9 +48,9 @@ def view_of(*records: Record) -> CallView:
     return view
 
 
-def drawn(view: CallView) -> str:
+def drawn(view: CallView, *, keys: bool = False) -> str:
     output = io.StringIO()
-    Console(file=output, width=120).print(draw(view, "p2pquic peer"))
+    Console(file=output, width=120).print(draw(view, "p2pquic peer", keys=keys))
     return output.getvalue()
 
 
@@ -61,10 +66,12 @@ def drawn(view: CallView) -> str:
         (Connected(BOB, "relay", "client", "00"), "Connected to b0b0b0b0, through the relay."),
         (DIRECT, "To b0b0b0b0 directly, over wlan0: it answered first."),
         (
-            Interruption(BOB, 83.4, lost=0, late=2, resent=1),
-            "Interruption of 83 ms from b0b0b0b0 (frames: 2 late, 1 re-sent).",
+            Interruption(BOB, 83.4, lost=0, late=2, resent=1, concealed=3, heard_ms=60.0),
+            "Interruption of 83 ms from b0b0b0b0, 60 ms heard "
+            "(frames: 2 late, 1 re-sent, 3 concealed).",
         ),
-        (Interruption(BOB, 83.4, 0, 0, 0), "Interruption of 83 ms from b0b0b0b0."),
+        (Interruption(BOB, 83.4, 0, 0, 0), "Interruption of 83 ms from b0b0b0b0, unheard."),
+        (ResilienceChanged("lean"), "From now on lean: no frame is sent twice."),
         (
             AddressChanged(["10.0.0.9%rmnet0"], ["192.0.2.7%wlan0"]),
             "192.0.2.7%wlan0 went away; 10.0.0.9%rmnet0 is usable.",
@@ -101,6 +108,45 @@ def test_the_rtt_of_the_old_path_is_not_shown_for_the_new() -> None:
 def test_every_interruption_counts() -> None:
     gaps = [Interruption(BOB, gap, 0, 0, 0) for gap in (80.0, 112.0, 83.0)]
     assert "3, last 83 ms, longest 112 ms" in drawn(view_of(*gaps))
+
+
+def test_what_was_heard_stands_beside_the_raw_gaps() -> None:
+    screen = drawn(
+        view_of(Interruption(BOB, 530.0, 0, 0, 0), PlayoutReport(BOB, 25, 1, 480, 480, 61))
+    )
+    for part in ("1, last 530 ms, longest 530 ms", "1, longest 480 ms", "25 frames", "61 ms"):
+        assert part in screen
+
+
+def sent(view: CallView, copies: Sequence[Copy], seconds: range) -> None:
+    for n in range(seconds.start * 50, seconds.stop * 50 + 1):
+        for copy in copies:
+            view.update(Entry(n * 0.020, FrameSent(n, "p2", BOB, copy)))
+
+
+def test_each_manner_shows_what_it_cost_while_it_was_in_use() -> None:
+    view = view_of(DIRECT)
+    sent(view, ["first"], range(10))
+    view.update(Entry(10.0, ResilienceChanged("hot")))
+    sent(view, ["first", "duplicate"], range(10, 20))
+    assert view.costs.per_second == {
+        "hedged": {"first": 50, "duplicate": 0, "resend": 0},
+        "hot": {"first": 50, "duplicate": 50, "resend": 0},
+    }
+    assert "> hot" in drawn(view)
+    assert "resilience (r: lean)" in drawn(view, keys=True)
+
+
+def test_copies_are_drawn_only_when_their_number_changes() -> None:
+    view = view_of(DIRECT)
+    sent(view, ["first"], range(3))
+    assert not any(
+        view.update(Entry(3.0 + n * 0.020, FrameSent(n, "p2", BOB, "first"))) for n in range(1, 200)
+    )
+
+
+def test_the_key_leads_through_every_manner_and_back() -> None:
+    assert [manner_after(each) for each in ("lean", "hedged", "hot")] == ["hedged", "hot", "lean"]
 
 
 def test_addresses_come_and_go() -> None:

@@ -18,7 +18,7 @@ from p2pquic.core.trace import (
     Registered,
 )
 from p2pquic.lab.catalogue import scenario_named
-from p2pquic.lab.changes import moves_made
+from p2pquic.lab.changes import episodes
 from p2pquic.lab.measure import connections, frames_of, measure, undelivered
 from p2pquic.lab.scenarios import QuicRole
 from p2pquic.lab.simulator import Simulation
@@ -56,11 +56,11 @@ def check(simulation: Simulation) -> None:
         assert passage.above_floor is not None
         assert -1e-6 < passage.above_floor <= MARGIN, passage
         assert passage.lost == 0, passage
-    moves = moves_made(simulation.changes)
+    told = episodes(simulation.scenario, simulation.changes)
     for direction in {passage.direction for passage in passages}:
         frames = frames_of(direction, traces(simulation))
         flight = 0.045 if direction == "other to mover" else 0.0
-        assert undelivered(frames, moves, flight) == []
+        assert undelivered(frames, told, flight) == []
     ids = connections(traces(simulation))
     assert ids["mover"] == ids["other"]
     assert len(ids["mover"]) == 1

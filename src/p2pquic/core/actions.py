@@ -24,7 +24,7 @@ class StartMedia:
 
 @dataclass(frozen=True, slots=True)
 class PlayMedia:
-    """Give an RTP packet of `remote`'s audio to its playout; each packet comes once."""
+    """Give an RTP packet of `remote`'s audio to its playout; each comes once, a stale one never."""
 
     remote: str
     rtp: bytes

@@ -24,7 +24,8 @@ LEAST_MARGIN = 0.010  # seconds an answer may be later than usual: what schedule
 SILENCE_MARGIN = 0.015  # seconds a third frame may be late: nothing but our own patience
 VARIATIONS = 4  # times the mean deviation of answers: as in RFC 9002 section 6.2.1
 MISSING_FRAMES = 2  # in a row without an arrival; one is lost now and then
-LATE_SHARE = 0.01  # of answers that came a frame late, beyond which one frame more is waited for
+LATE_SHARES = (0.01, 0.03)  # of answers that came a frame late: beyond each of them one frame more
+# is waited for, since losses that follow each other become likely
 SETTLING = 0.5  # seconds after a change in which acknowledgements have not found their ride yet
 DEATH = 0.25  # seconds of suspicion; with the time to get there some 300 ms. Wi-Fi itself pauses
 # for 100 to 200 ms while it scans
@@ -94,10 +95,10 @@ def unanswered_from(answers: Answers, expectation: Expectation) -> float:
         return math.inf
     usual = expectation.rtt if answers.time is None else answers.time
     limit = usual + max(LEAST_MARGIN, VARIATIONS * answers.variation)
-    settling = answers.waiting_since < expectation.chosen_at + SETTLING
-    if settling or answers.late_share > LATE_SHARE:
-        limit += FRAME_CADENCE
-    return answers.waiting_since + limit
+    patience = sum(answers.late_share > share for share in LATE_SHARES)
+    if answers.waiting_since < expectation.chosen_at + SETTLING:
+        patience = max(patience, 1)
+    return answers.waiting_since + limit + patience * FRAME_CADENCE
 
 
 def silent_from(answers: Answers, expectation: Expectation) -> float:

@@ -8,7 +8,7 @@ second after it ended, when everything that will be re-sent has come:
              |   +- turn: gap's end - 18 frames of 20 ms
              +- never came: late if its turn was over 400 ms before the end, else lost
 
-It plays nothing: the jitter buffer lives in the media pipeline.
+Beside the raw gap stands what an ear noticed of it; that is `core.jitter_buffer`'s business.
 """
 
 from __future__ import annotations
@@ -17,21 +17,23 @@ from dataclasses import dataclass, field
 from enum import Enum
 
 from p2pquic.core.frames import FRAME_CADENCE, RESEND_WINDOW, SequenceWindow
-from p2pquic.core.trace import Interruption, Record
+from p2pquic.core.jitter_buffer import DelayBounds, Heard, JitterBuffer
+from p2pquic.core.trace import Interruption, PlayoutReport, Record
 
 NOTICEABLE_GAP = 0.060  # seconds; concealment hides two missing frames, not three
-PLAYOUT_BUFFER = 0.100  # seconds the player waits for a frame beyond its turn
 RETURN_BURST = 0.100  # seconds after a gap in which what waited for its end comes in a heap
 SETTLING_TIME = 1.0  # seconds after which no re-send of a gap can come any more
+REPORT_INTERVAL = 1.0  # seconds; a person does not follow a buffer's delay faster
 FRAMES_REMEMBERED = 2048  # sequence numbers, 41 s: far beyond any re-send
 FRAMES_WORTH_RESENDING = round(RESEND_WINDOW / FRAME_CADENCE) - 1  # those surely due in the
 # window: the newest frame may have been due up to one cadence before the path came back
 
 
 class Arrival(Enum):
-    """Whether a frame is new."""
+    """Whether a frame is new, and worth playing."""
 
     FIRST = "first"
+    STALE = "stale"  # new, and later than even the longest buffer waits
     REPEAT = "repeat"
 
 
@@ -41,7 +43,8 @@ class _Gap:
 
     The frames between `before` and `ending`, both exclusive, are its own and no other gap's.
     `current` is the frame whose turn it was when the gap ended: that which ended it, unless
-    newer ones came right behind (a relay replays what it remembers oldest first).
+    newer ones came right behind (a relay replays what it remembers oldest first). What was heard
+    between `heard_before` and the next gap (`heard_after`) is its own, too.
     """
 
     began: float
@@ -49,6 +52,8 @@ class _Gap:
     before: int
     ending: int
     current: int
+    heard_before: Heard
+    heard_after: Heard | None = None
     came: dict[int, float] = field(default_factory=dict)
 
     def on_frame(self, seq: int, now: float) -> None:
@@ -58,8 +63,9 @@ class _Gap:
         elif now - self.ended <= RETURN_BURST:
             self.current = max(self.current, seq - int((now - self.ended) / FRAME_CADENCE))
 
-    def settle(self, remote: str) -> Interruption:
+    def settle(self, remote: str, bounds: DelayBounds, heard: Heard) -> Interruption:
         """The final account."""
+        heard = self.heard_after or heard
         missing = max(0, self.ending - self.before - 1)
         worth = self.current - FRAMES_WORTH_RESENDING  # the oldest frame that had to be re-sent
         wanted = max(0, self.ending - max(worth, self.before + 1))
@@ -69,13 +75,16 @@ class _Gap:
             remote=remote,
             gap_ms=round((self.ended - self.began) * 1000, 3),
             lost=wanted - wanted_came,
-            late=sum(map(self._missed_its_turn, self.came)) + dropped_on_purpose,
+            late=sum(self._lateness(seq) > bounds.maximum for seq in self.came)
+            + dropped_on_purpose,
             resent=len(self.came),
+            concealed=heard.concealed - self.heard_before.concealed,
+            heard_ms=_milliseconds(heard.silence - self.heard_before.silence),
         )
 
-    def _missed_its_turn(self, seq: int) -> bool:
+    def _lateness(self, seq: int) -> float:
         turn = self.ended - (self.current - seq) * FRAME_CADENCE
-        return self.came[seq] > turn + PLAYOUT_BUFFER
+        return self.came[seq] - turn
 
 
 class ArrivalLog:
@@ -84,16 +93,22 @@ class ArrivalLog:
     A re-sent frame that comes too late to be played counts as resent and as late.
     """
 
-    def __init__(self, remote: str) -> None:
+    def __init__(self, remote: str, bounds: DelayBounds) -> None:
         self.remote = remote
+        self._bounds = bounds
         self._window = SequenceWindow(FRAMES_REMEMBERED)
+        self._buffer = JitterBuffer(bounds)
         self._last_arrival: float | None = None
         self._gaps: list[_Gap] = []  # oldest first; at most one per 60 ms of the last second
+        self._reported = self._report()
+        self._reported_at: float | None = None
 
     @property
     def deadline(self) -> float | None:
-        """When the next interruption is settled: call `poll` then; None for never."""
-        return self._gaps[0].ended + SETTLING_TIME if self._gaps else None
+        """When something is to be told, at the latest: call `poll` then; None for never."""
+        settling = self._gaps[0].ended + SETTLING_TIME if self._gaps else None
+        times = (settling, self._report_due(self._report()))
+        return min((time for time in times if time is not None), default=None)
 
     def on_frame(self, seq: int, now: float) -> Arrival:
         """Note that a copy of frame `seq` (0 or more) arrived at `now` (seconds)."""
@@ -102,17 +117,54 @@ class ArrivalLog:
             return Arrival.REPEAT
         for gap in self._gaps:
             gap.on_frame(seq, now)
-        if self._last_arrival is not None and now - self._last_arrival > NOTICEABLE_GAP:
-            self._gaps.append(_Gap(self._last_arrival, now, newest_before, seq, current=seq))
+        is_playable = self._buffer.on_frame(seq, now)
+        if self._last_arrival is None:
+            self._reported_at = now
+        elif now - self._last_arrival > NOTICEABLE_GAP:
+            heard = self._buffer.heard  # the frame that ends the gap waits for its turn
+            if self._gaps:
+                self._gaps[-1].heard_after = heard
+            gap = _Gap(self._last_arrival, now, newest_before, seq, current=seq, heard_before=heard)
+            self._gaps.append(gap)
         self._last_arrival = now
-        return Arrival.FIRST
+        return Arrival.FIRST if is_playable else Arrival.STALE
 
     def poll(self, now: float) -> list[Record]:
-        """The interruptions that are settled by now, each once.
+        """The interruptions that are settled by now, each once, and what an ear noticed.
 
-        At the end of a call, `poll(math.inf)` gives those still unsettled.
+        At the end of a call, `poll(math.inf)` gives what is still untold.
         """
+        self._buffer.play_until(now)
         records: list[Record] = []
         while self._gaps and self._gaps[0].ended + SETTLING_TIME <= now:
-            records.append(self._gaps.pop(0).settle(self.remote))
+            gap = self._gaps.pop(0)
+            records.append(gap.settle(self.remote, self._bounds, self._buffer.heard))
+        report = self._report()
+        due = self._report_due(report)
+        if due is not None and due <= now:
+            self._reported, self._reported_at = report, now
+            records.append(report)
         return records
+
+    def _report(self) -> PlayoutReport:
+        heard = self._buffer.heard
+        return PlayoutReport(
+            self.remote,
+            heard.concealed,
+            heard.interruptions,
+            _milliseconds(heard.silence),
+            _milliseconds(heard.longest),
+            round(self._buffer.delay * 1000),
+        )
+
+    def _report_due(self, report: PlayoutReport) -> float | None:
+        """When this is news: an interruption at once, the rest once a second."""
+        if self._reported_at is None or report == self._reported:
+            return None
+        if report.interruptions != self._reported.interruptions:
+            return self._reported_at
+        return self._reported_at + REPORT_INTERVAL
+
+
+def _milliseconds(seconds: float) -> float:
+    return round(seconds * 1000, 3)

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
 from p2pquic.core.errors import ProtocolError
+from p2pquic.core.events import Resilience
 
 PathKind = Literal["direct", "relay"]
 Copy = Literal["first", "duplicate", "resend"]
@@ -183,6 +184,7 @@ class Interruption(Record):
     """No new frame of `remote` for `gap_ms` (receiver; gaps over 60 ms).
 
     `lost` frames never came, `late` ones came after their turn, `resent` ones came as re-sends.
+    Of it an ear noticed `heard_ms`; `concealed` frames were not there at their turn.
     """
 
     event = "interruption"
@@ -191,6 +193,34 @@ class Interruption(Record):
     lost: int
     late: int
     resent: int
+    concealed: int = 0
+    heard_ms: float = 0.0
+
+
+@dataclass(frozen=True)
+class PlayoutReport(Record):
+    """What an ear noticed of `remote` since the call began (receiver), behind its jitter buffer.
+
+    An interruption is more than two concealed frames in a row; all of them together last
+    `heard_ms`. `buffer_ms` is the buffer's delay now. Written after every interruption, and once a
+    second while something changes.
+    """
+
+    event = "playout"
+    remote: str
+    concealed: int
+    interruptions: int
+    heard_ms: float
+    longest_ms: float
+    buffer_ms: int
+
+
+@dataclass(frozen=True)
+class ResilienceChanged(Record):
+    """Frames are duplicated in this manner from now on."""
+
+    event = "resilience"
+    resilience: Resilience
 
 
 @dataclass(frozen=True)

@@ -1,15 +1,29 @@
-"""What was done to the interfaces in a run, and the moves it amounts to; the same in both worlds.
+"""What was done to the network in a run, and the episodes it amounts to; the same in both worlds.
 
-wlan0 down ....... rmnet0 up      a move with an outage (break before make)
-rmnet0 up ........ wlan0 down     a move with an overlap (make before break)
+wlan0 down ....... rmnet0 up      break before make: an outage
+rmnet0 up ........ wlan0 down     make before break: an overlap
+wlan0's link dies, rmnet0 is up   the same, but nobody says so
+a way dies, a NAT forgets         nobody says so, and the interface stays the same
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import itertools
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
-from p2pquic.lab.scenarios import ChangeKind, Link
+from p2pquic.lab.scenarios import ChangeKind, Link, Scenario
+
+EpisodeKind = Literal[
+    "break before make", "make before break", "link dies", "way dies", "NAT forgets"
+]
+
+_SILENT: dict[ChangeKind, EpisodeKind] = {
+    "link_dies": "link dies",
+    "way_dies": "way dies",
+    "nat_forgets": "NAT forgets",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,7 +32,8 @@ class ChangeMade:
 
     For `interface_down` nothing passes after `start`; an interface that came `up` is usable at
     `end`. `outage_ms` (L) is the time that a change which brought a host its only address ended,
-    from the `start` of the loss to the `end` of this; 0 for every other change.
+    from the `start` of the loss to the `end` of this; 0 for every other change. `towards` is the
+    far link of a way.
     """
 
     kind: ChangeKind
@@ -27,6 +42,11 @@ class ChangeMade:
     start: float
     end: float
     outage_ms: float
+    towards: Link | None = None
+
+    @property
+    def link(self) -> Link:
+        return Link(self.host, self.interface)
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,8 +54,10 @@ class MoveMade:
     """One interface replaced another: `gone` died at `down`, `come` is usable from `usable` on.
 
     Times in seconds. A real kernel takes a moment to take an interface down: what was sent
-    between `down` and `down_end` may or may not have left. With an overlap `usable` lies before.
-    `returns` says that `come` was in use before: the NATs on its direct path still know it.
+    between `down` and `down_end` may or may not have left. With an overlap `usable` lies before;
+    it is 0 for an interface that was up from the start. `returns` says that `come` was in use
+    before: the NATs on its direct path still know it. Where only what lies behind an interface
+    died, `come` is `gone`.
     """
 
     host: str
@@ -46,20 +68,69 @@ class MoveMade:
     usable: float
     returns: bool = False
 
+
+@dataclass(frozen=True, slots=True)
+class Episode:
+    """What one `Move` of a scenario amounts to: paths were cut, and a path is possible.
+
+    `moves` says so for each host it happens to. `way` is the way that died, from and to, if it was
+    one; `is_repeated` that the way back had died before, so that the call had left both.
+    """
+
+    kind: EpisodeKind
+    moves: tuple[MoveMade, ...]
+    way: tuple[Link, Link] | None = None
+    is_repeated: bool = False
+
+    @property
+    def name(self) -> str:
+        """For a table: what happened, and where."""
+        move = self.moves[0]
+        match self.kind:
+            case "link dies":
+                return f"{move.gone} falls silent"
+            case "NAT forgets":
+                return f"NAT of {move.gone} forgets"
+            case "way dies":
+                assert self.way is not None
+                return f"no way from {self.way[0]} to {self.way[1]}"
+            case _:
+                both = "both, " if len(self.moves) > 1 else ""
+                return f"{both}{move.gone} to {move.come}"
+
+    @property
+    def is_silent(self) -> bool:
+        """No kernel says anything."""
+        return self.kind in _SILENT.values()
+
+    @property
+    def down(self) -> float:
+        """The moment of the cut."""
+        return min(move.down for move in self.moves)
+
+    @property
+    def usable(self) -> float:
+        """Since when every host has an interface that will do."""
+        return max(move.usable for move in self.moves)
+
     @property
     def has_overlap(self) -> bool:
-        """Make before break."""
+        """There is a path at every moment."""
         return self.usable < self.down
 
     @property
     def outage(self) -> float:
-        """L: seconds without any usable address."""
+        """L: seconds without any possible path."""
         return max(0.0, self.usable - self.down)
 
     @property
     def moment(self) -> float:
-        """When a path is needed and there is one: what a direct path again is counted from."""
+        """When a path is needed and possible: what a direct path again is counted from."""
         return max(self.down, self.usable)
+
+    def move_of(self, host: str) -> MoveMade | None:
+        """What happened to this host."""
+        return next((move for move in self.moves if move.host == host), None)
 
 
 class Outages:
@@ -81,21 +152,84 @@ class Outages:
         return end - self._since.pop(link.host, end)
 
 
-def moves_made(changes: Sequence[ChangeMade]) -> list[MoveMade]:
-    """Pair the changes of a host, in order: each interface that went with the one that came."""
-    moves: list[MoveMade] = []
-    waiting: dict[str, ChangeMade] = {}
-    for change in changes:
-        first = waiting.get(change.host)
-        if first is None or first.kind == change.kind:
-            waiting[change.host] = change
-            continue
-        down, up = (first, change) if first.kind == "interface_down" else (change, first)
-        returns = any((each.host, each.gone) == (up.host, up.interface) for each in moves)
-        moves.append(
-            MoveMade(
-                change.host, down.interface, up.interface, down.start, down.end, up.end, returns
+def episodes(scenario: Scenario, changes: Sequence[ChangeMade]) -> list[Episode]:
+    """What happened, one episode per move of the scenario; one that cuts nothing is none."""
+    return list(_Chronicle(scenario).tell(changes))
+
+
+class _Chronicle:
+    """Reads the changes of a run in order, and remembers what is up and what was before."""
+
+    def __init__(self, scenario: Scenario) -> None:
+        self._scenario = scenario
+        up = scenario.links_up
+        self._usable = {link: 0.0 for link in scenario.topology.interfaces if link in up}
+        self._left: set[Link] = set()  # that were in use once
+        self._dead_ways: set[tuple[Link, Link]] = set()
+
+    def tell(self, changes: Sequence[ChangeMade]) -> Iterator[Episode]:
+        rest = iter(changes)
+        for move in self._scenario.moves:
+            made = list(itertools.islice(rest, len(move.changes)))
+            episode = self._episode(made)
+            if episode is not None:
+                yield episode
+
+    def _episode(self, made: Sequence[ChangeMade]) -> Episode | None:
+        kind: EpisodeKind | None = None
+        moves: dict[str, MoveMade] = {}
+        way: tuple[Link, Link] | None = None
+        for number, change in enumerate(made):
+            later = made[number + 1 :]
+            match change.kind:
+                case "interface_up":
+                    self._usable[change.link] = change.end
+                case "interface_down":
+                    del self._usable[change.link]
+                    come = self._replacement(change, later)
+                    if come is not None and change.host not in moves:
+                        moves[change.host] = come
+                        overlap = come.usable < come.down
+                        kind = "make before break" if overlap else "break before make"
+                    self._left.add(change.link)
+                case "link_dies":
+                    kind = _SILENT[change.kind]
+                    moves[change.host] = self._silent(change, self._spare(change.link))
+                case "way_dies":
+                    assert change.towards is not None
+                    kind, way = _SILENT[change.kind], (change.link, change.towards)
+                    moves[change.host] = self._silent(change, change.link)
+                case "nat_forgets":
+                    kind = _SILENT[change.kind]
+                    moves[change.host] = self._silent(change, change.link)
+        if kind is None:
+            return None
+        is_repeated = way is not None and way[::-1] in self._dead_ways
+        self._dead_ways |= {way} if way else set()
+        return Episode(kind, tuple(moves.values()), way, is_repeated)
+
+    def _replacement(self, change: ChangeMade, later: Sequence[ChangeMade]) -> MoveMade | None:
+        """The interface that is up already, or the first to come; None if there is none."""
+        come = self._spare(change.link)
+        usable = self._usable.get(come, 0.0)
+        if come == change.link:
+            up = next(
+                (e for e in later if e.host == change.host and e.kind == "interface_up"), None
             )
-        )
-        del waiting[change.host]
-    return moves
+            if up is None:
+                return None
+            come, usable = up.link, up.end
+        returns = come in self._left
+        host, gone = change.link
+        return MoveMade(host, gone, come.interface, change.start, change.end, usable, returns)
+
+    def _silent(self, change: ChangeMade, come: Link) -> MoveMade:
+        host, gone = change.link
+        usable = self._usable[come]
+        return MoveMade(host, gone, come.interface, change.start, change.end, usable)
+
+    def _spare(self, link: Link) -> Link:
+        """The host's first other interface that is up; the same if there is none."""
+        order = self._scenario.topology.interfaces
+        up = [each for each in order if each in self._usable and each.host == link.host]
+        return next((each for each in up if each != link), link)

@@ -1,4 +1,4 @@
-"""`p2pquic lab`: list the scenarios, or run one and say what it did to the audio.
+"""`p2pquic lab`: list the scenarios, run one and say what it did to the audio, or run them all.
 
 A run leaves a directory of its own with the traces, a picture and what was heard, so that every
 figure printed can be checked against its raw material. A figure is never printed without the
@@ -12,11 +12,10 @@ import dataclasses
 import os
 import secrets
 import signal
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import closing
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, get_args
+from typing import get_args
 
 import msgspec
 from rich.console import Console
@@ -24,27 +23,22 @@ from rich.table import Table
 
 from p2pquic.core.errors import MissingRequirementError, UsageError
 from p2pquic.core.events import Resilience
-from p2pquic.core.trace import Entry, FrameReceived, Registered, from_line, to_line
-from p2pquic.lab import report, worlds_command
+from p2pquic.core.trace import FrameReceived, Registered
+from p2pquic.lab import overview, report, worlds_command
 from p2pquic.lab.catalogue import SCENARIOS, scenario_named
-from p2pquic.lab.changes import ChangeMade
-from p2pquic.lab.measure import Passage, Traces, frames_of, measure
-from p2pquic.lab.scenarios import MOVER, OTHER, QuicRole, Scenario
+from p2pquic.lab.full import Sweep
+from p2pquic.lab.limits import LIMITS
+from p2pquic.lab.measure import Passage, Traces, conduct, frames_of, measure
+from p2pquic.lab.outcome import Outcome, World, run
+from p2pquic.lab.scenarios import QuicRole, Scenario
 from p2pquic.session.pair_config import RelayUse
 
-World = Literal["auto", "kernel", "simulator"]
+WORLDS = ("auto", *get_args(World))
 SAMPLE = Path("static/output.mp3")
 TONE = "tone"  # sounds alike everywhere, so nothing can be aligned with it
+MOST_PICTURES = 8  # of one run; nobody looks at sixty
+FULL_WIDTH = 170  # columns of the table of everything
 REPORT_WIDTH = 110  # columns of the table where there is no terminal to ask
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What one run left, in memory."""
-
-    directory: Path
-    traces: Traces
-    changes: Sequence[ChangeMade]
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -64,7 +58,7 @@ def main(arguments: Sequence[str]) -> int:
         return 0
     if options.action == "worlds":
         return worlds_command.run(options, console)
-    return _run(options, console)
+    return _run_all(options, console) if options.action == "full" else _run(options, console)
 
 
 def _list(console: Console) -> None:
@@ -84,14 +78,21 @@ def _run(options: argparse.Namespace, console: Console) -> int:
     seed = secrets.randbelow(1_000_000) if options.seed is None else options.seed
     out = _fresh_directory(options.out / scenario.name)
     passages: list[Passage] = []
-    run = _run_kernel if world == "kernel" else _run_simulator
     try:
         for number in range(options.runs):
             console.print(
                 f"{scenario.name}, run {number + 1} of {options.runs}, seed {seed + number}"
             )
-            outcome = run(scenario, seed + number, out / f"run-{number + 1}", options)
-            passages += _conclude(scenario, outcome, console)
+            outcome = run(
+                world,
+                scenario,
+                seed + number,
+                out / f"run-{number + 1}",
+                media=options.media,
+                resilience=options.resilience,
+                relay=options.relay,
+            )
+            passages += _conclude(scenario, outcome, options.resilience, console)
             if world == "kernel" and options.media != TONE:
                 _print_what_was_heard(outcome.directory, options.media, console)
     finally:  # a run that fails does not take the others' figures with it
@@ -104,7 +105,19 @@ def _run(options: argparse.Namespace, console: Console) -> int:
     return 0
 
 
-def _choose_world(wanted: World, console: Console) -> Literal["kernel", "simulator"]:
+def _run_all(options: argparse.Namespace, console: Console) -> int:
+    names = [scenario_named(name).name for name in options.scenarios]
+    wanted = [each for each in LIMITS if not names or each.scenario in names]
+    world = _choose_world(options.world, console)
+    sweep = Sweep(wanted, world, options.seed, options.out, console)
+    sweep.run(options.runs)
+    console.width = max(console.width, FULL_WIDTH)
+    console.print(overview.table(sweep.rows))
+    console.print(f"Traces and the table as Markdown and JSON: {options.out}")
+    return 1 if sweep.failures else 0
+
+
+def _choose_world(wanted: str, console: Console) -> World:
     """Real kernels where this machine allows it; asking makes this process able to."""
     if wanted == "simulator":
         return "simulator"
@@ -124,58 +137,23 @@ def _choose_world(wanted: World, console: Console) -> Literal["kernel", "simulat
     return "kernel"
 
 
-def _run_kernel(
-    scenario: Scenario, seed: int, directory: Path, options: argparse.Namespace
-) -> Outcome:
-    from p2pquic.lab import kernel_lab
-
-    kernel_lab.run(
-        scenario,
-        seed,
-        directory,
-        media=options.media,
-        resilience=options.resilience,
-        relay=options.relay,
-    )
-    changes = [
-        msgspec.json.decode(line, type=ChangeMade)
-        for line in (directory / "changes.jsonl").read_bytes().splitlines()
-    ]
-    traces = {name: list(_read_trace(directory, name)) for name in (MOVER, OTHER)}
-    return Outcome(directory, traces, changes)
-
-
-def _run_simulator(
-    scenario: Scenario, seed: int, directory: Path, options: argparse.Namespace
-) -> Outcome:
-    from p2pquic.lab.simulator import Simulation
-
-    simulation = Simulation(scenario, seed, resilience=options.resilience, relay=options.relay)
-    simulation.run()
-    directory.mkdir(parents=True)
-    traces = {host.name: host.trace for host in (simulation.mover, simulation.other)}
-    for name, trace in traces.items():
-        lines = "".join(to_line(entry) + "\n" for entry in trace)
-        (directory / f"{name}.trace.jsonl").write_text(lines)
-    (directory / "changes.jsonl").write_bytes(
-        b"".join(msgspec.json.encode(change) + b"\n" for change in simulation.changes)
-    )
-    return Outcome(directory, traces, simulation.changes)
-
-
-def _conclude(scenario: Scenario, outcome: Outcome, console: Console) -> list[Passage]:
+def _conclude(
+    scenario: Scenario, outcome: Outcome, resilience: Resilience, console: Console
+) -> list[Passage]:
     """Measure one run, draw it, and print what belongs to this run alone."""
-    passages = measure(scenario, outcome.traces, outcome.changes)
+    passages = measure(scenario, outcome.traces, outcome.changes, resilience)
+    behaviour = conduct(scenario, outcome.traces, outcome.changes, outcome.settled)
+    console.print(report.conduct(behaviour))
     if not passages:
         console.print(_start_of_call(outcome.traces))
         return []
-    console.print(report.path_timeline(passages))
+    drawn = list(dict.fromkeys(passage.episode for passage in passages))[:MOST_PICTURES]
+    console.print(report.path_timeline(each for each in passages if each.episode in drawn))
     frames = {
         passage.direction: frames_of(passage.direction, outcome.traces) for passage in passages
     }
-    moves = list(dict.fromkeys(passage.move for passage in passages))
-    for number, move in enumerate(moves, start=1):
-        both = [passage for passage in passages if passage.move == move]
+    for number, episode in enumerate(drawn, start=1):
+        both = [passage for passage in passages if passage.episode == episode]
         report.plot(both, frames, outcome.directory / f"move-{number}.png")
     return passages
 
@@ -213,13 +191,6 @@ def _start_of_call(traces: Traces) -> str:
     )
 
 
-def _read_trace(directory: Path, name: str) -> Iterator[Entry]:
-    for line in (directory / f"{name}.trace.jsonl").read_text().splitlines():
-        entry = from_line(line)
-        if entry is not None:
-            yield entry
-
-
 def _fresh_directory(wanted: Path) -> Path:
     """Make the directory, or the first of its kind with a number that is not there yet.
 
@@ -244,30 +215,44 @@ def _parser() -> argparse.ArgumentParser:
     )
     actions.add_parser("list", help="show the scenarios")
     worlds_command.add_parser(actions)
-    run = actions.add_parser("run", help="run one, and measure it beside the physical floor")
-    run.add_argument("scenario", metavar="SCENARIO")
-    run.add_argument("--runs", type=_positive, default=1, metavar="N", help="default: 1")
-    run.add_argument("--seed", type=int, metavar="N", help="default: any; it is printed")
-    run.add_argument("--out", type=Path, default=Path("out/lab"), help="default: %(default)s")
-    run.add_argument(
+    one = actions.add_parser("run", help="run one, and measure it beside the physical floor")
+    one.add_argument("scenario", metavar="SCENARIO")
+    one.add_argument("--runs", type=_positive, default=1, metavar="N", help="default: 1")
+    one.add_argument("--seed", type=int, metavar="N", help="default: any; it is printed")
+    one.add_argument("--out", type=Path, default=Path("out/lab"), help="default: %(default)s")
+    one.add_argument(
         "--world",
-        choices=get_args(World),
+        choices=WORLDS,
         default="auto",
         help="real kernels, or virtual time; auto prefers kernels",
     )
-    run.add_argument(
+    one.add_argument(
         "--media", default=_default_media(), metavar="FILE|tone", help="default: %(default)s"
     )
-    run.add_argument("--resilience", choices=get_args(Resilience), default="hedged")
-    run.add_argument("--relay", choices=get_args(RelayUse), default="auto")
-    run.add_argument(
+    one.add_argument("--resilience", choices=get_args(Resilience), default="hedged")
+    one.add_argument("--relay", choices=get_args(RelayUse), default="auto")
+    one.add_argument(
         "--quic-role",
         choices=get_args(QuicRole),
         default="any",
         help="which end of the QUIC connection the mover is (default: any)",
     )
-    run.add_argument("--demo", action="store_true", help="end with a sentence for people")
-    run.add_argument("--debug", action="store_true", help="show where an error came from")
+    one.add_argument("--demo", action="store_true", help="end with a sentence for people")
+    one.add_argument("--debug", action="store_true", help="show where an error came from")
+    everything = actions.add_parser("full", help="run all that is asked for, beside its limits")
+    everything.add_argument("scenarios", metavar="SCENARIO", nargs="*", help="default: all")
+    everything.add_argument("--runs", type=_positive, default=40, metavar="N", help="default: 40")
+    everything.add_argument("--seed", type=int, default=1, metavar="N", help="default: 1")
+    everything.add_argument(
+        "--out",
+        type=Path,
+        default=Path("out/lab-full"),
+        help="what is there already is not run again (default: %(default)s)",
+    )
+    everything.add_argument(
+        "--world", choices=get_args(World), default="kernel", help="default: %(default)s"
+    )
+    everything.add_argument("--debug", action="store_true", help="show where an error came from")
     return parser
 
 

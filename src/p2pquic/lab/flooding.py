@@ -222,7 +222,7 @@ class FloodingEnd:
         if best and self.resilience == "hot":
             best += sorted(
                 (way for way in ways if way != best[0]),
-                key=lambda way: (way.shares(best[0]), self._reported[way]),
+                key=lambda way: (way.shares(best[0]), way.to == RELAY, self._reported[way]),
             )[:1]
         return best
 

@@ -1,6 +1,6 @@
-"""Floors: the shortest gap that physics allows for one move, from the phase it really had.
+"""Floors: the shortest gap that physics allows in one episode, from the phase it really had.
 
-The gap is between two arrivals: the last frame that could still get through before the move and
+The gap is between two arrivals: the last frame that could still get through before the cut and
 the first that could after it. Both follow from when the source's frames were due, when the
 interface died and the next was usable, and the one-way delays; nothing of ours is in it. Towards
 the mover it is the floor of an answer that takes the way the news of the move came.
@@ -8,102 +8,185 @@ the mover it is the floor of an answer that takes the way the news of the move c
                                       down           usable
     mover sends     |----|----|----|---x..............|=> relay or direct
     other hears           |----|----|----|                    |=>      gap = first - last
+
+Where nobody says that a path died, somebody must first suspect it. That floor is of the best that
+is reasonable, with two margins that are ours (MARGIN) and F the frame cadence:
+
+    hedged   RTT + F + MARGIN   until acknowledgements are overdue: they ride on the next datagram
+             + F                until the next frame is due, which goes by two paths
+             + (new - old) + MARGIN
+    hot      F + (new - old)    the copy by the other path is under way already
+    hot, a NAT forgot, towards the mover: the mover's next frame opens the relay's leg anew, and
+             the server replays what it holds: 2 * (mover to server) after that frame is due
+
+A direction that is not cut has the floor F.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
-from p2pquic.lab.changes import MoveMade
-from p2pquic.lab.scenarios import Topology
+from p2pquic.core.events import Resilience
+from p2pquic.lab.changes import Episode
+from p2pquic.lab.scenarios import FRAME_CADENCE, MOVER, OTHER, Link, Nat, Scenario
+
+MARGIN = 0.015  # seconds between overdue and suspected, and again for the second path
+PUBLIC = Nat("endpoint-independent", "endpoint-independent")  # what no NAT is like
 
 Direction = Literal["mover to other", "other to mover"]
 DIRECTIONS: tuple[Direction, ...] = ("mover to other", "other to mover")
+ENDS: dict[Direction, tuple[str, str]] = {  # the sender's name and the receiver's
+    "mover to other": (MOVER, OTHER),
+    "other to mover": (OTHER, MOVER),
+}
+
+Due = Mapping[str, Sequence[float]]
+"""By host, when its source's frames were due: seconds, in order."""
 
 
-@dataclass(frozen=True, slots=True)
-class Delays:
-    """One-way delays of a move in seconds, by the interface that goes and the one that comes.
+class Stand:
+    """Where both ends stand, each on one interface: one-way delays in seconds from there."""
 
-    `server_*` is between mover and intermediate server; `relayed` says that no direct path is
-    possible, `needs_no_punch` that one is there at once: the other side is public, or the NATs
-    still know the path.
-    """
+    def __init__(self, scenario: Scenario, mover: str, other: str) -> None:
+        interfaces = scenario.topology.interfaces
+        ends = interfaces[Link(MOVER, mover)], interfaces[Link(OTHER, other)]
+        server = scenario.topology.server.interfaces[0].delay
+        nats = [end.nat or PUBLIC for end in ends]
+        self.relayed = scenario.settles_on == "relay" or not can_punch(*nats)
+        self.has_public_end = None in (ends[0].nat, ends[1].nat)
+        self.to_server = {MOVER: ends[0].delay + server, OTHER: ends[1].delay + server}
+        self.direct = ends[0].delay + ends[1].delay
+        self.relay = self.direct + 2 * server
 
-    direct_before: float
-    direct_after: float
-    server_after: float
-    relay_before: float
-    relay_after: float
-    relayed: bool
-    needs_no_punch: bool
+    @property
+    def settled(self) -> float:
+        """Of the path that a settled call takes here."""
+        return self.relay if self.relayed else self.direct
 
     @classmethod
-    def of(cls, topology: Topology, move: MoveMade, *, relayed: bool) -> Delays:
-        """Read them off a topology."""
-        mover = {interface.name: interface.delay for interface in topology.mover.interfaces}
-        other, server = topology.other.interfaces[0], topology.server.interfaces[0]
-        gone, come = mover[move.gone], mover[move.come]
-        beyond = 2 * server.delay + other.delay  # from the mover's access network, by the relay
-        return cls(
-            direct_before=gone + other.delay,
-            direct_after=come + other.delay,
-            server_after=come + server.delay,
-            relay_before=gone + beyond,
-            relay_after=come + beyond,
-            relayed=relayed,
-            needs_no_punch=other.nat is None or move.returns,
-        )
+    def before(cls, scenario: Scenario, episode: Episode) -> Stand:
+        """Where the call stood when the cut came."""
+        gone = {move.host: move.gone for move in episode.moves}
+        return cls._of(scenario, gone, episode)
 
-    @property
-    def before(self) -> float:
-        """Of the path in use before the move."""
-        return self.relay_before if self.relayed else self.direct_before
+    @classmethod
+    def after(cls, scenario: Scenario, episode: Episode) -> Stand:
+        """Where it stands afterwards."""
+        come = {move.host: move.come for move in episode.moves}
+        return cls._of(scenario, come, episode)
 
-    @property
-    def first(self) -> float:
-        """Of the first path that can carry a frame from the mover's new address."""
-        if self.needs_no_punch and not self.relayed:
-            return self.direct_after
-        return self.relay_after
+    @classmethod
+    def _of(cls, scenario: Scenario, on: dict[str, str], episode: Episode) -> Stand:
+        still = {MOVER: scenario.mover_up[0], OTHER: scenario.other_up[0]}
+        still |= {end.host: end.interface for end in episode.way or ()}
+        on = still | on
+        return cls(scenario, on[MOVER], on[OTHER])
+
+
+def can_punch(one: Nat, another: Nat) -> bool:
+    """Whether a direct path can be punched between two NATs.
+
+    Not if one takes a port nobody can foresee for every remote and the other lets in nobody but
+    the very port it sent to.
+    """
+    by_port = "address-and-port-dependent"
+    return not any(
+        a.mapping == by_port and b.filtering == by_port for a, b in ((one, another), (another, one))
+    )
 
 
 def floor(
-    direction: Direction, due: Sequence[float], move: MoveMade, delays: Delays
+    direction: Direction,
+    due: Due,
+    scenario: Scenario,
+    episode: Episode,
+    resilience: Resilience = "hedged",
 ) -> float | None:
-    """The shortest possible gap in seconds; None if the source was not running on both sides.
+    """The shortest possible gap in seconds; None if the sender's source was not running.
 
-    `due` are the times at which the sender's source produced its frames. Of the sender that does
-    not move it is assumed that it learns of the move from the mover alone.
+    Of the sender that does not move it is assumed that it learns of the move from the mover alone.
     """
-    last = _last_arrival(direction, due, move, delays)
-    first = _first_arrival(direction, due, move, delays)
-    if last is None or first is None:
+    last = _last_arrival(direction, due, scenario, episode)
+    if last is None:
         return None
-    return first - last
+    if episode.is_silent:
+        return _silent_floor(direction, due, scenario, episode, resilience, last)
+    first = _first_arrival(direction, due, scenario, episode, resilience)
+    return None if first is None else first - last
 
 
 def _last_arrival(
-    direction: Direction, due: Sequence[float], move: MoveMade, delays: Delays
+    direction: Direction, due: Due, scenario: Scenario, episode: Episode
 ) -> float | None:
-    """What left a dying interface before it died arrives; what was on the way to it does not."""
-    flight = delays.before
-    grace = 0.0 if direction == "mover to other" else flight
-    return max((time + flight for time in due if time + grace <= move.down), default=None)
+    """What left a dying interface before it died arrives; what was on the way to it does not.
+
+    A network that dies in silence also takes what was in the air.
+    """
+    sender, receiver = ENDS[direction]
+    flight = Stand.before(scenario, episode).settled
+    leaving, arriving = episode.move_of(sender), episode.move_of(receiver)
+    if episode.is_silent:
+        leaving, arriving = None, episode.moves[0]
+    return max(
+        (
+            time + flight
+            for time in due[sender]
+            if (leaving is None or time <= leaving.down)
+            and (arriving is None or time + flight <= arriving.down)
+        ),
+        default=None,
+    )
 
 
 def _first_arrival(
-    direction: Direction, due: Sequence[float], move: MoveMade, delays: Delays
+    direction: Direction, due: Due, scenario: Scenario, episode: Episode, resilience: Resilience
 ) -> float | None:
-    after = delays.relay_after if delays.relayed else delays.direct_after
-    if direction == "mover to other":
-        if move.has_overlap:
-            return min((time + after for time in due if time > move.down), default=None)
-        return move.usable + delays.first
-    if delays.relayed:  # the server remembers the last 200 ms and replays them
-        return move.moment + 2 * delays.server_after
-    if move.has_overlap:
-        return move.down + 2 * after
-    return move.usable + 2 * delays.first
+    sender, receiver = ENDS[direction]
+    after = Stand.after(scenario, episode)
+    leaving, arriving = episode.move_of(sender), episode.move_of(receiver)
+    if leaving and arriving:  # the server has the frame, and knows where to replay it
+        at_server = max(
+            leaving.usable + after.to_server[sender], arriving.usable + after.to_server[receiver]
+        )
+        return at_server + after.to_server[receiver]
+    move = episode.moves[0]
+    at_once = after.has_public_end or move.returns  # a direct path that needs no punching
+    first = after.direct if at_once and not after.relayed else after.relay
+    if leaving:
+        if episode.has_overlap:
+            times = (time for time in due[sender] if time > move.down)
+            return min((time + after.settled for time in times), default=None)
+        return move.usable + first
+    if episode.has_overlap and resilience == "hot":
+        flight = Stand.before(scenario, episode).settled
+        times = (time for time in due[sender] if time + flight > move.down)
+        return min((time + after.settled for time in times), default=None)
+    if after.relayed:  # the server remembers the last 200 ms and replays them
+        return episode.moment + 2 * after.to_server[receiver]
+    if episode.has_overlap:
+        return move.down + 2 * after.direct
+    return move.usable + 2 * first
+
+
+def _silent_floor(
+    direction: Direction,
+    due: Due,
+    scenario: Scenario,
+    episode: Episode,
+    resilience: Resilience,
+    last: float,
+) -> float | None:
+    sender, _ = ENDS[direction]
+    if episode.is_repeated or (episode.way is not None and episode.way[0].host != sender):
+        return FRAME_CADENCE
+    after = Stand.after(scenario, episode)
+    old = Stand.before(scenario, episode).settled
+    new = after.settled if episode.kind == "link dies" else after.relay
+    if resilience != "hot":
+        suspected = 2 * old + FRAME_CADENCE + MARGIN
+        return suspected + FRAME_CADENCE + (new - old) + MARGIN
+    if episode.kind == "NAT forgets" and sender == OTHER:
+        opened = (time for time in due[MOVER] if time > episode.down)
+        return min((time + 2 * after.to_server[MOVER] - last for time in opened), default=None)
+    return FRAME_CADENCE + (new - old)

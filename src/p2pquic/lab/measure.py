@@ -1,6 +1,7 @@
-"""What a move did to the audio, from the traces of both sides: one `Passage` per direction.
+"""What an episode did to the audio, from the traces of both sides: one `Passage` per direction.
 
-The traces are the only witness, ours or a rival's. All times are seconds of one clock.
+And how the call behaved as a whole: its `Conduct`. The traces are the only witness, ours or a
+rival's. All times are seconds of one clock.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from p2pquic.core.events import Resilience
 from p2pquic.core.trace import (
     Connected,
     Entry,
@@ -21,11 +23,11 @@ from p2pquic.core.trace import (
     FrameUnsent,
     PathSelected,
 )
-from p2pquic.lab.changes import ChangeMade, MoveMade, moves_made
-from p2pquic.lab.floor import DIRECTIONS, Delays, Direction, floor
-from p2pquic.lab.scenarios import MOVER, OTHER, Scenario
+from p2pquic.lab.changes import ChangeMade, Episode, MoveMade, episodes
+from p2pquic.lab.floor import DIRECTIONS, ENDS, Direction, Stand, floor
+from p2pquic.lab.scenarios import MOVER, Scenario
 
-LOOK_BACK = 0.5  # seconds before a move that belong to it
+LOOK_BACK = 0.5  # seconds before an episode that belong to it
 LOOK_AHEAD = 2.0  # seconds after the path is back that belong to it
 RESEND_WINDOW = 0.4  # seconds before a path returned in which no frame may be lost
 SOON = 0.1  # seconds within which a frame that left before the cut arrives
@@ -47,16 +49,16 @@ class Frames:
 
 @dataclass(frozen=True, slots=True)
 class Passage:
-    """One direction of one move. Seconds; counts are frames.
+    """One direction of one episode. Seconds; counts are frames.
 
     `lost` were never delivered though due while the sender had a working path, or at most 400 ms
     before one returned; `late` are older frames of an outage, dropped on purpose. `direct_again`
-    counts from the moment an address is usable until the mover's next frame takes a direct path;
+    counts from the moment a path is possible until the mover's next frame takes a direct path;
     None if none did. `timeline`: the paths of first arrivals and when each began, from the cut on.
     """
 
     direction: Direction
-    move: MoveMade
+    episode: Episode
     gap: float
     floor: float | None
     lost: int
@@ -70,7 +72,7 @@ class Passage:
     @property
     def outage(self) -> float:
         """L."""
-        return self.move.outage
+        return self.episode.outage
 
     @property
     def above_floor(self) -> float | None:
@@ -78,21 +80,65 @@ class Passage:
         return None if self.floor is None else self.gap - self.floor
 
 
-def measure(scenario: Scenario, traces: Traces, changes: Sequence[ChangeMade]) -> list[Passage]:
-    """Every move of a run, in both directions as far as audio flowed."""
-    passages = []
-    for move in moves_made(changes):
-        delays = Delays.of(scenario.topology, move, relayed=scenario.settles_on == "relay")
-        for direction in DIRECTIONS:
-            frames = frames_of(direction, traces)
-            if frames.arrived:
-                passages.append(_passage(direction, frames, move, delays, traces[MOVER]))
-    return passages
+@dataclass(frozen=True, slots=True)
+class Conduct:
+    """A whole call, both directions, from when it had settled.
+
+    `switches` are selections of a path at either end; `duplicates` is the share of copies sent
+    that were duplicates; `undelivered` the share of frames due that never arrived, though no
+    outage excuses it.
+    """
+
+    switches: int
+    duplicates: float
+    undelivered: float
+
+
+def measure(
+    scenario: Scenario,
+    traces: Traces,
+    changes: Sequence[ChangeMade],
+    resilience: Resilience = "hedged",
+) -> list[Passage]:
+    """Every episode of a run, in both directions as far as audio flowed."""
+    run = _Run(
+        scenario,
+        resilience,
+        {direction: frames_of(direction, traces) for direction in DIRECTIONS},
+        traces[MOVER],
+    )
+    told = episodes(scenario, changes)
+    return [
+        _passage(run, direction, episode, window)
+        for episode, window in zip(told, _windows(told), strict=True)
+        for direction in DIRECTIONS
+        if run.frames[direction].arrived
+    ]
+
+
+def conduct(
+    scenario: Scenario, traces: Traces, changes: Sequence[ChangeMade], settled: float
+) -> Conduct:
+    """How a run went from `settled` on."""
+    records = [entry.record for trace in traces.values() for entry in trace if entry.t >= settled]
+    copies = [record.copy for record in records if isinstance(record, FrameSent)]
+    told = episodes(scenario, changes)
+    due = missing = 0
+    for direction in DIRECTIONS:
+        frames = frames_of(direction, traces)
+        flight = max((_flight(direction, scenario, episode) for episode in told), default=0.0)
+        due += sum(time >= settled for time in frames.due.values())
+        missing += sum(frames.due[seq] >= settled for seq in undelivered(frames, told, flight))
+    return Conduct(
+        switches=sum(isinstance(record, PathSelected) for record in records),
+        duplicates=copies.count("duplicate") / max(1, len(copies)),
+        undelivered=missing / max(1, due),
+    )
 
 
 def frames_of(direction: Direction, traces: Traces) -> Frames:
     """Sort one direction's records out of both traces."""
-    sender, receiver = (MOVER, OTHER) if direction == "mover to other" else (OTHER, MOVER)
+    sender, receiver = ENDS[direction]
     frames = Frames({}, {}, [], [])
     for entry in traces[sender]:
         match entry.record:
@@ -111,8 +157,8 @@ def frames_of(direction: Direction, traces: Traces) -> Frames:
     return frames
 
 
-def undelivered(frames: Frames, moves: Sequence[MoveMade], flight: float) -> list[int]:
-    """The frames of a whole call that are lost: never delivered, and no move excuses it.
+def undelivered(frames: Frames, told: Sequence[Episode], flight: float) -> list[int]:
+    """The frames of a whole call that are lost: never delivered, and no episode excuses it.
 
     `flight` is the one-way delay to a receiver that moved, 0 if the sender did.
     """
@@ -122,7 +168,7 @@ def undelivered(frames: Frames, moves: Sequence[MoveMade], flight: float) -> lis
         for seq, due in frames.due.items()
         if seq not in frames.arrived
         and due <= end
-        and not any(_is_excused(due, move, flight) for move in moves)
+        and not any(_is_excused(due, episode, flight) for episode in told)
     ]
 
 
@@ -150,58 +196,89 @@ class Spread:
         return cls(statistics.median(ordered), ordered[-1], p95)
 
 
+def _windows(told: Sequence[Episode]) -> list[tuple[float, float]]:
+    """From when to when each episode lasts, with what surrounds it as far as that is its own."""
+    begins = [min(each.down, each.moment) - LOOK_BACK for each in told]
+    ends = [each.moment + LOOK_AHEAD for each in told]
+    for number in range(1, len(told)):
+        ends[number - 1] = min(ends[number - 1], told[number].down)
+        begins[number] = max(begins[number], ends[number - 1])
+    return list(zip(begins, ends, strict=True))
+
+
+@dataclass(frozen=True, slots=True)
+class _Run:
+    scenario: Scenario
+    resilience: Resilience
+    frames: Mapping[Direction, Frames]
+    mover_trace: Sequence[Entry]
+
+
 def _passage(
-    direction: Direction,
-    frames: Frames,
-    move: MoveMade,
-    delays: Delays,
-    mover_trace: Sequence[Entry],
+    run: _Run, direction: Direction, episode: Episode, window: tuple[float, float]
 ) -> Passage:
-    begin, end = min(move.down, move.moment) - LOOK_BACK, move.moment + LOOK_AHEAD
-    flight = 0.0 if direction == "mover to other" else delays.before
+    ours, (begin, end) = run.frames[direction], window
+    flight = _flight(direction, run.scenario, episode)
     missing = [
-        due for seq, due in frames.due.items() if begin <= due <= end and seq not in frames.arrived
+        due for seq, due in ours.due.items() if begin <= due <= end and seq not in ours.arrived
     ]
-    excused = sum(_is_excused(due, move, flight) for due in missing)
-    arrivals = sorted(frames.arrived.values())
+    excused = sum(_is_excused(due, episode, flight) for due in missing)
+    arrivals = sorted(ours.arrived.values())
+    due = {ENDS[each][0]: sorted(frames.due.values()) for each, frames in run.frames.items()}
+    as_it_was = _as_it_was(episode, ours)
     return Passage(
         direction=direction,
-        move=move,
-        gap=_longest_gap([time for time, _ in arrivals], begin, end, move.moment),
-        floor=floor(direction, sorted(frames.due.values()), _as_it_was(move, frames), delays),
+        episode=episode,
+        gap=_longest_gap([time for time, _ in arrivals], begin, end, episode.moment),
+        floor=floor(direction, due, run.scenario, as_it_was, run.resilience),
         lost=len(missing) - excused,
         late=excused,
-        resent=sum(begin <= time <= end for time in frames.resent),
-        duplicated=sum(begin <= time <= end for time in frames.repeated),
-        first_out=_first_out(mover_trace, move),
-        direct_again=_direct_again(move, mover_trace),
-        timeline=_timeline(arrivals, move, begin, end),
+        resent=sum(begin <= time <= end for time in ours.resent),
+        duplicated=sum(begin <= time <= end for time in ours.repeated),
+        first_out=_first_out(run.mover_trace, episode),
+        direct_again=_direct_again(run.mover_trace, episode),
+        timeline=_timeline(arrivals, episode, begin, end),
     )
 
 
-def _as_it_was(move: MoveMade, frames: Frames) -> MoveMade:
-    """The move with the moment of the cut as the last frame that still got through shows it."""
-    through = [
-        time
-        for seq, (arrived, _) in frames.arrived.items()
-        for time in (frames.due.get(seq, arrived), arrived)
-        if move.down < time <= move.down_end and arrived < max(move.usable, move.down_end + SOON)
-    ]
-    return dataclasses.replace(move, down=max(through, default=move.down))
+def _flight(direction: Direction, scenario: Scenario, episode: Episode) -> float:
+    """The one-way delay to a receiver to whom it happened, 0 if that is the sender alone."""
+    _, receiver = ENDS[direction]
+    if episode.move_of(receiver) is None:
+        return 0.0
+    return Stand.before(scenario, episode).settled
 
 
-def _is_excused(due: float, move: MoveMade, flight: float) -> bool:
+def _as_it_was(episode: Episode, frames: Frames) -> Episode:
+    """The episode with the moment of the cut as the last frame that still got through shows it."""
+    if episode.is_silent:  # it took no time, and a frame may have come by another path
+        return episode
+
+    def seen(move: MoveMade) -> MoveMade:
+        through = [
+            time
+            for seq, (arrived, _) in frames.arrived.items()
+            for time in (frames.due.get(seq, arrived), arrived)
+            if move.down < time <= move.down_end
+            and arrived < max(move.usable, move.down_end + SOON)
+        ]
+        return dataclasses.replace(move, down=max(through, default=move.down))
+
+    return dataclasses.replace(episode, moves=tuple(map(seen, episode.moves)))
+
+
+def _is_excused(due: float, episode: Episode, flight: float) -> bool:
     """Whether no sender could have got this frame through, or should have wanted to.
 
     With an overlap there is always a path: nothing is excused.
     """
-    cut = move.down - flight - (AMBIGUOUS if flight else 0.0)
-    return not move.has_overlap and cut < due < move.moment - RESEND_WINDOW
+    cut = episode.down - flight - (AMBIGUOUS if flight else 0.0)
+    return not episode.has_overlap and cut < due < episode.moment - RESEND_WINDOW
 
 
 def _longest_gap(times: Sequence[float], begin: float, end: float, moment: float) -> float:
     """Infinite if nothing arrived any more once there was a path again."""
-    if not any(moment < time <= end for time in times):
+    if not any(moment < time for time in times):
         return math.inf
     return max(
         (
@@ -213,28 +290,31 @@ def _longest_gap(times: Sequence[float], begin: float, end: float, moment: float
     )
 
 
-def _first_out(trace: Sequence[Entry], move: MoveMade) -> float | None:
-    """Seconds from the moment a path is there until the mover sends audio."""
+def _first_out(trace: Sequence[Entry], episode: Episode) -> float | None:
+    """Seconds from the moment a path is possible until the mover sends audio."""
     times = [entry.t for entry in trace if isinstance(entry.record, FrameSent)]
-    return next((time - move.moment for time in times if time >= move.moment), None)
+    return next((time - episode.moment for time in times if time >= episode.moment), None)
 
 
-def _direct_again(move: MoveMade, mover_trace: Sequence[Entry]) -> float | None:
+def _direct_again(mover_trace: Sequence[Entry], episode: Episode) -> float | None:
+    """Where a direct path must be found anew."""
+    if episode.has_overlap and episode.kind != "NAT forgets":
+        return None
     selected = (
-        entry.t - move.moment
+        entry.t - episode.moment
         for entry in mover_trace
         if isinstance(entry.record, PathSelected)
         and entry.record.kind == "direct"
-        and entry.t >= move.moment
+        and entry.t >= episode.moment
     )
-    return None if move.has_overlap else next(selected, None)
+    return next(selected, None)
 
 
 def _timeline(
-    arrivals: Sequence[tuple[float, str]], move: MoveMade, begin: float, end: float
+    arrivals: Sequence[tuple[float, str]], episode: Episode, begin: float, end: float
 ) -> tuple[tuple[float, str], ...]:
     steps: list[tuple[float, str]] = []
     for time, path in arrivals:
         if begin <= time <= end and (not steps or steps[-1][1] != path):
-            steps.append((time - move.down, path))
+            steps.append((time - episode.down, path))
     return tuple(steps)

@@ -15,8 +15,9 @@ from rich import box
 from rich.table import Table
 
 from p2pquic.core.errors import MissingRequirementError
+from p2pquic.lab.changes import Episode
 from p2pquic.lab.floor import Direction
-from p2pquic.lab.measure import Frames, Passage, Spread
+from p2pquic.lab.measure import Conduct, Frames, Passage, Spread
 
 if TYPE_CHECKING:
     from p2pquic.lab.alignment import Alignment  # needs numpy, which a report does not
@@ -28,15 +29,7 @@ PATH_COLOURS = ("#2364aa", "#ea7317", "#3da35d", "#8e44ad", "#c1292e", "#6c757d"
 
 def sentence(passages: Sequence[Passage]) -> str:
     """The move in words, for someone who has never read a table of ours."""
-    move = passages[0].move
-    if move.has_overlap:
-        overlap = _ms(move.down - move.usable)
-        lines = [f"{move.come} came up {overlap} ms before {move.gone} died."]
-    else:
-        lines = [
-            f"{move.gone} died; {_ms(move.outage)} ms later {move.come} was usable "
-            "(no software can shorten that)."
-        ]
+    lines = [_what_happened(passages[0].episode)]
     for passage in passages:
         line = f"From {passage.direction} nothing new arrived for {_ms(passage.gap)} ms"
         if passage.floor is not None:
@@ -45,10 +38,33 @@ def sentence(passages: Sequence[Passage]) -> str:
     return "\n".join(lines)
 
 
+def _what_happened(episode: Episode) -> str:
+    move = episode.moves[0]
+    gone, come = move.gone, move.come
+    if len(episode.moves) > 1:
+        gone, come = f"{gone} of both sides", f"{come} of both"
+    match episode.kind:
+        case "break before make":
+            return (
+                f"{gone} died; {_ms(episode.outage)} ms later {come} was usable "
+                "(no software can shorten that)."
+            )
+        case "make before break" if episode.usable:
+            return f"{come} came up {_ms(episode.down - episode.usable)} ms before {gone} died."
+        case "make before break":
+            return f"{gone} died; {come} had been up all along."
+        case "link dies":
+            return f"{gone} carried nothing any more, and nobody said so."
+        case "way dies":
+            return "A direct way died in one direction, and nobody said so."
+        case "NAT forgets":
+            return f"The NAT of {gone} forgot every mapping, and nobody said so."
+
+
 def table(passages: Sequence[Passage]) -> Table:
-    """One row per direction and kind of move; several runs of the same are summed up in one."""
+    """One row per direction and episode; several runs of the same are summed up in one."""
     result = Table(box=box.SIMPLE, title="medians in ms, in brackets the largest", title_style="")
-    result.add_column("move, direction")
+    result.add_column("episode, direction")
     for name in (
         "runs",
         "L",
@@ -62,13 +78,20 @@ def table(passages: Sequence[Passage]) -> Table:
         "direct",
     ):
         result.add_column(name, justify="right")
-    groups: dict[tuple[str, str, str], list[Passage]] = {}
+    groups: dict[str, list[Passage]] = {}
     for passage in passages:
-        key = (passage.move.gone, passage.move.come, passage.direction)
-        groups.setdefault(key, []).append(passage)
-    for (gone, come, direction), group in groups.items():
-        result.add_row(f"{gone} to {come}, {direction}", *_figures(group))
+        groups.setdefault(f"{passage.episode.name}, {passage.direction}", []).append(passage)
+    for name, group in groups.items():
+        result.add_row(name, *_figures(group))
     return result
+
+
+def conduct(whole: Conduct) -> str:
+    """How a call behaved as a whole."""
+    return (
+        f"{whole.switches} path selections, {100 * whole.duplicates:.2f} % of copies duplicates, "
+        f"{100 * whole.undelivered:.2f} % of frames undelivered"
+    )
 
 
 def path_timeline(passages: Iterable[Passage]) -> str:
@@ -95,7 +118,7 @@ def heard(alignment: Alignment) -> str:
 
 
 def plot(passages: Sequence[Passage], frames: Mapping[Direction, Frames], file: Path) -> None:
-    """Draw the arrivals around one move, a panel per direction, coloured by path.
+    """Draw the arrivals around one episode, a panel per direction, coloured by path.
 
     Raises:
         MissingRequirementError: matplotlib is not installed.
@@ -114,16 +137,17 @@ def plot(passages: Sequence[Passage], frames: Mapping[Direction, Frames], file: 
     )
     colours: dict[str, str] = {}
     for (panel,), passage in zip(axes, passages, strict=True):
-        move = passage.move
-        if not move.has_overlap:
-            panel.axvspan(0, 1000 * move.outage, color="#eeeeee", zorder=0)
-        panel.axvline(1000 * (move.moment - move.down), color="#999999", linewidth=0.8, zorder=1)
-        begin, end = move.down - PLOT_BEFORE, move.moment + PLOT_AFTER
+        episode = passage.episode
+        if not episode.has_overlap:
+            panel.axvspan(0, 1000 * episode.outage, color="#eeeeee", zorder=0)
+        possible = 1000 * (episode.moment - episode.down)
+        panel.axvline(possible, color="#999999", linewidth=0.8, zorder=1)
+        begin, end = episode.down - PLOT_BEFORE, episode.moment + PLOT_AFTER
         by_path: dict[str, tuple[list[float], list[int]]] = {}
         for seq, (time, path) in frames[passage.direction].arrived.items():
             if begin <= time <= end:
                 times, seqs = by_path.setdefault(path, ([], []))
-                times.append(1000 * (time - move.down))
+                times.append(1000 * (time - episode.down))
                 seqs.append(seq)
         for path, (times, seqs) in by_path.items():
             colour = colours.setdefault(path, PATH_COLOURS[len(colours) % len(PATH_COLOURS)])
@@ -133,7 +157,7 @@ def plot(passages: Sequence[Passage], frames: Mapping[Direction, Frames], file: 
         panel.set_ylabel("frame")
         panel.legend(loc="upper left", fontsize=8, frameon=False)
         panel.spines[["top", "right"]].set_visible(False)
-    axes[-1][0].set_xlabel("arrival, ms after the old address died (grey: no address at all)")
+    axes[-1][0].set_xlabel("arrival, ms after the cut (grey: no address at all)")
     figure.tight_layout()
     figure.savefig(file, dpi=120)
     pyplot.close(figure)

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import heapq
 import itertools
+import math
 import struct
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -92,6 +93,7 @@ class Simulation:
         self.scenario = scenario
         self.seed = seed
         self.now = ORIGIN
+        self.settled = math.inf  # when changes may begin
         self.changes: list[ChangeMade] = []
         self._random = Random(seed)
         self._agenda: list[tuple[float, int, Callable[[], None]]] = []
@@ -133,7 +135,7 @@ class Simulation:
     def run(self) -> None:
         """The whole scenario: start, settle, change, aftermath, hang up."""
         self.settle()
-        begin = self.now + self.scenario.settle
+        begin = self.settled = self.now + self.scenario.settle
         changes = timeline(self.scenario, self.seed)
         for change in changes:
             self.at(begin + change.at, lambda change=change: self.apply(change))  # type: ignore[misc]

@@ -21,10 +21,10 @@ from dataclasses import dataclass
 
 from p2pquic.core.trace import Closed, Entry, FrameSent, FrameUnsent, PathSelected
 from p2pquic.lab.flooding import WINDOW, Source
-from p2pquic.lab.floor import DIRECTIONS, Direction
+from p2pquic.lab.floor import DIRECTIONS, ENDS, Direction
 from p2pquic.lab.measure import frames_of
 from p2pquic.lab.oracle import Arrivals, ask_the_oracle
-from p2pquic.lab.scenarios import FRAME_CADENCE, MOVER, OTHER, Change
+from p2pquic.lab.scenarios import FRAME_CADENCE, Change
 from p2pquic.lab.worlds import World
 
 TOLERANCE = 0.060  # seconds a gap may be longer than the oracle's: three frames
@@ -38,11 +38,6 @@ MOST_HELD = 20_000  # things in all containers of one session
 LAST_WORDS = 0.8  # seconds before the end whose frames may still have been on the way
 EDGE = 0.1  # seconds by which the oracle's gaps may lie beside the product's
 HEARD = 1.0  # seconds a path must exist for the call to be alive
-
-SPEAKS_TO: Mapping[Direction, tuple[str, str]] = {
-    "mover to other": (MOVER, OTHER),
-    "other to mover": (OTHER, MOVER),
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +98,7 @@ def judge(evidence: Evidence) -> Verdict:
     slack = Slack.of(evidence.world)
     verdict = Verdict(list(_ends(evidence)), [])
     for direction in DIRECTIONS:
-        sender, receiver = SPEAKS_TO[direction]
+        sender, receiver = ENDS[direction]
         if sender not in sources:
             continue
         arrived = {

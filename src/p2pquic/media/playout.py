@@ -1,10 +1,13 @@
 """Where audio goes: the speaker, a WAV file or nowhere, by one GStreamer pipeline per remote.
 
-    write -> a short queue -> pipe -> jitter buffer (100 ms) -> Opus decoder -> sink
+    write -> a short queue -> pipe -> jitter buffer -> Opus decoder -> sink
 
-The jitter buffer puts re-sent packets back in their place if they come within its 100 ms; what it
+The jitter buffer puts re-sent packets back in their place if they come within its delay; what it
 waits for in vain the decoder conceals, and what concealment does not fill becomes silence. So the
 sound after a gap stands where it stood at the source: nothing is cut out, nothing drifts.
+
+Its delay is fixed when the pipeline starts, at the most a frame may wait. Stale packets must be
+kept from it (the session does): a heap of them it would take for the sender's clock and play.
 """
 
 from __future__ import annotations
@@ -18,18 +21,20 @@ from pathlib import Path
 from typing import IO
 
 from p2pquic.core.errors import MissingRequirementError, P2PQuicError, UsageError
+from p2pquic.core.jitter_buffer import DelayBounds
 from p2pquic.media.gstreamer import Child, launch
 from p2pquic.wire.rtp import encode_stream_packet
 
-JITTER_BUFFER = 100  # ms a packet may be late: more delays the talk, less loses what is re-sent
 QUEUE_LENGTH = 100  # packets; a burst of re-sends after a move has 64 at most, newest first, so a
 # queue that overflowed would lose what is most worth playing
 START_TIMEOUT = 10.0  # seconds; GStreamer's first start on a machine scans all its plugins
-FINISH_TIMEOUT = 5.0  # seconds; the jitter buffer needs 0.1, a starved machine a little more
+FINISH_TIMEOUT = 5.0  # seconds; the jitter buffer needs its delay, a starved machine a little more
 
 
-def playout_pipeline(sink: str, file: int = 1) -> str:
-    """The pipeline that plays on `sink`; a WAV file is open for writing at descriptor `file`.
+def playout_pipeline(sink: str, delay: float = DelayBounds().maximum, file: int = 1) -> str:
+    """The pipeline that plays on `sink`, `delay` seconds after the fastest packet.
+
+    A WAV file is open for writing at descriptor `file`.
 
     A speaker follows the sender's clock (mode=slave), or its buffer would run dry or full in the
     course of hours. A file has no clock: there the sender's timestamps are the truth (mode=synced)
@@ -46,7 +51,7 @@ def playout_pipeline(sink: str, file: int = 1) -> str:
     return (
         "fdsrc fd=0 do-timestamp=true"
         " ! application/x-rtp-stream,media=audio,clock-rate=48000,encoding-name=OPUS,payload=96"
-        f" ! rtpstreamdepay ! rtpjitterbuffer latency={JITTER_BUFFER} do-lost=true mode={mode}"
+        f" ! rtpstreamdepay ! rtpjitterbuffer latency={delay * 1000:.0f} do-lost=true mode={mode}"
         f" ! rtpopusdepay ! opusdec plc=true ! audioconvert ! audioresample ! {end}"
     )
 
@@ -87,10 +92,17 @@ def open_wav_file(sink: str) -> IO[bytes]:
         raise UsageError(f"{sink} cannot be written: {error.strerror}.") from error
 
 
-async def open_playout(sink: str, *, on_end: Callable[[], None] | None = None) -> Playout:
+async def open_playout(
+    sink: str,
+    *,
+    delay: float = DelayBounds().maximum,
+    on_end: Callable[[], None] | None = None,
+) -> Playout:
     """Start playing on `sink`: "speaker", "none", or a WAV file to write.
 
-    `on_end` is called if the playout ends before it is closed; `close` then raises the reason.
+    `delay` is how many seconds a packet may be late: more delays the talk, less loses what is
+    re-sent. `on_end` is called if the playout ends before it is closed; `close` then raises the
+    reason.
 
     Raises:
         UsageError: the file cannot be written.
@@ -100,7 +112,7 @@ async def open_playout(sink: str, *, on_end: Callable[[], None] | None = None) -
         is_file = sink not in ("speaker", "none")
         files = [stack.enter_context(open_wav_file(sink))] if is_file else []
         child = await launch(
-            playout_pipeline(sink, *(file.fileno() for file in files)),
+            playout_pipeline(sink, delay, *(file.fileno() for file in files)),
             blame=lambda reason: playout_error(sink, reason),
             stdin=subprocess.PIPE,
             files=files,

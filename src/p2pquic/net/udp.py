@@ -25,6 +25,7 @@ from p2pquic.net.monitor.usable import LOOPBACK_INTERFACE
 
 MAX_DATAGRAM = 2048  # bytes; ours stay below 1280, and no Ethernet path carries more than 1500
 READS_PER_WAKE = 64  # datagrams; more would keep timers and the other sockets waiting
+PORTS_REMEMBERED = 32  # of addresses that went away; a home, an office and some trains
 RECEIVE_BUFFER = 1 << 20  # bytes; 1 MiB holds a second of a busy relay while Python is away
 
 # linux/in.h and linux/in6.h; the socket module does not name them.
@@ -77,6 +78,7 @@ class UdpSockets:
         self._on_datagram = on_datagram
         self._on_record = on_record
         self._open: dict[LocalSocket, socket.socket] = {}
+        self._ports: dict[LocalAddress, int] = {}  # that an address had, oldest first
         self.faults: Counter[tuple[LocalSocket, str]] = Counter()
 
     def listen(self, address: SocketAddress) -> LocalSocket:
@@ -96,6 +98,8 @@ class UdpSockets:
     def follow(self, addresses: Iterable[LocalAddress]) -> tuple[LocalSocket, ...]:
         """Have exactly one socket per address: open the new, close the vanished, keep the rest.
 
+        An address that comes back gets the port it had, if that is free: its NAT, and the NATs it
+        spoke to, may still know that one.
         An address that went away before it could be bound is left out and traced: the monitor is
         about to say the same.
         """
@@ -133,14 +137,27 @@ class UdpSockets:
         The loopback interface is never bound to: its addresses also stand for a server on this
         machine, whose other peers are beyond other interfaces.
         """
-        any_port = SocketAddress(address.host, 0)
         device = "" if address.interface == LOOPBACK_INTERFACE else address.interface
         try:
-            udp = open_udp_socket(any_port, device)
+            udp = self._open_on_its_port(address, device)
         except PermissionError as error:  # Linux before 5.7 wants CAP_NET_RAW
             self._on_record(Dropped(f"cannot bind to the device: {_reason(error)}", str(address)))
-            udp = open_udp_socket(any_port)
-        return self._add(udp, address.interface)
+            udp = self._open_on_its_port(address, "")
+        local = self._add(udp, address.interface)
+        self._ports.pop(address, None)
+        self._ports[address] = local.port
+        if len(self._ports) > PORTS_REMEMBERED:
+            del self._ports[next(iter(self._ports))]
+        return local
+
+    def _open_on_its_port(self, address: LocalAddress, device: str) -> socket.socket:
+        port = self._ports.get(address, 0)
+        try:
+            return open_udp_socket(SocketAddress(address.host, port), device)
+        except OSError as error:
+            if not port or error.errno != errno.EADDRINUSE:
+                raise
+            return open_udp_socket(SocketAddress(address.host, 0), device)
 
     def _add(self, udp: socket.socket, interface: str) -> LocalSocket:
         host, port = udp.getsockname()[:2]

@@ -31,6 +31,7 @@ class CallMedia:
         media: str,
         sink: str,
         once: bool,
+        delay: float,
         on_packet: Callable[[bytes], None],
         on_end: Callable[[], None],
         on_failure: Callable[[BaseException], None],
@@ -38,6 +39,7 @@ class CallMedia:
         self._media = media
         self._sink = sink
         self._once = once
+        self._delay = delay
         self._on_packet = on_packet
         self._on_end = on_end
         self._on_failure = on_failure
@@ -58,7 +60,7 @@ class CallMedia:
         playout = self._playouts.get(remote)
         if playout is None:
             self._opened += 1
-            playout = RemotePlayout(numbered_sink(self._sink, self._opened))
+            playout = RemotePlayout(numbered_sink(self._sink, self._opened), self._delay)
             self._playouts[remote] = playout
             self._run(playout.open(on_end=lambda: self._run(playout.close())))
         playout.write(rtp)
@@ -96,8 +98,9 @@ class CallMedia:
 class RemotePlayout:
     """The playout of one remote peer, also while it opens."""
 
-    def __init__(self, sink: str) -> None:
+    def __init__(self, sink: str, delay: float) -> None:
         self._sink = sink
+        self._delay = delay
         self._playout: Playout | None = None
         self._opened = asyncio.Event()
         self._waiting: deque[bytes] = deque(maxlen=WAITING_PACKETS)
@@ -105,7 +108,7 @@ class RemotePlayout:
     async def open(self, on_end: Callable[[], None]) -> None:
         """Open the pipeline and play what waited for it; `on_end` if it ends before we end it."""
         try:
-            self._playout = await open_playout(self._sink, on_end=on_end)
+            self._playout = await open_playout(self._sink, delay=self._delay, on_end=on_end)
             while self._waiting:
                 self._playout.write(self._waiting.popleft())
         finally:

@@ -2,7 +2,10 @@
 
 monitor -> sockets -+                +-> packets
 source  -> RTP -----+-> PeerSession -+-> RTP -> playouts
-signals ------------+                +-> trace file and screen
+signals, keys ------+                +-> trace file and screen
+
+A program of your own that runs a PeerSession switches the manner of resilience in the same way as
+the key does: `driver.feed(ResilienceChosen("hot"))`, at any time.
 """
 
 from __future__ import annotations
@@ -10,11 +13,12 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from p2pquic.core.addresses import SocketAddress
-from p2pquic.core.events import MediaPacketReady
+from p2pquic.core.events import MediaPacketReady, Resilience, ResilienceChosen
+from p2pquic.core.jitter_buffer import DelayBounds
 from p2pquic.core.trace import Entry
 from p2pquic.media.requirements import check_requirements
 from p2pquic.net import process
@@ -33,7 +37,10 @@ LAST_FRAMES_TIME = (
 
 @dataclass(frozen=True)
 class PeerOptions:
-    """What a person chooses; `media` and `sink` as the command line takes them."""
+    """What a person chooses; `media` and `sink` as the command line takes them.
+
+    `give_up`: seconds a call may hear nothing before it ends.
+    """
 
     intermediate: SocketAddress
     pin: bytes
@@ -42,8 +49,10 @@ class PeerOptions:
     room: str
     media: str = "tone"
     sink: str = "speaker"
-    resilience: Literal["lean", "hedged"] = "hedged"
+    resilience: Resilience = "hedged"
     relay: Literal["auto", "only", "never"] = "auto"
+    buffer: DelayBounds = field(default_factory=DelayBounds)
+    give_up: float = 60.0
     once: bool = False
     trace: str | None = None
 
@@ -64,7 +73,7 @@ def run_peer(options: PeerOptions) -> int:
 async def _run(options: PeerOptions) -> int:
     trace = TraceFile(options.trace)
     stream = sys.stderr if options.trace == STANDARD_OUTPUT else sys.stdout
-    screen = open_screen(stream, f"p2pquic peer by {options.intermediate}")
+    screen = open_screen(stream, f"p2pquic peer by {options.intermediate}", options.resilience)
     try:
         return await _call(options, trace, screen)
     finally:
@@ -77,12 +86,17 @@ async def _call(options: PeerOptions, trace: TraceFile, screen: Screen) -> int:
         trace.write(entry)
         screen.show(entry)
 
+    def stop(reason: str) -> None:
+        screen.release_keyboard()
+        driver.hang_up(reason)
+
     driver = Driver(write)
-    process.on_stop_signal(driver.hang_up)
+    process.on_stop_signal(stop)
     media = CallMedia(
         media=options.media,
         sink=options.sink,
         once=options.once,
+        delay=options.buffer.maximum,
         on_packet=lambda rtp: driver.feed(MediaPacketReady(rtp)),
         on_end=lambda: _hang_up_after_the_last_frames(driver),
         on_failure=driver.fail,
@@ -91,6 +105,7 @@ async def _call(options: PeerOptions, trace: TraceFile, screen: Screen) -> int:
     try:
         driver.run(_create_session(options), media)
         monitor.start()
+        screen.offer_choice(lambda resilience: driver.feed(ResilienceChosen(resilience)))
         finish = await driver.wait_until_finished()
     finally:
         monitor.close()
@@ -109,6 +124,8 @@ def _create_session(options: PeerOptions) -> PeerSession:
         room=options.room,
         resilience=options.resilience,
         relay=options.relay,
+        give_up=options.give_up,
+        buffer=options.buffer,
     )
     return PeerSession(config, options.identity, os.urandom)
 

@@ -11,23 +11,33 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass, field
 
+from p2pquic.core.events import Resilience
 from p2pquic.core.trace import (
     AddressChanged,
     Closed,
     Connected,
     Entry,
     Failed,
+    FrameSent,
     Interruption,
     MemberJoined,
     MemberLeft,
     PathKind,
     PathSelected,
     PathStatistics,
+    PlayoutReport,
     Record,
     Registered,
+    ResilienceChanged,
 )
+from p2pquic.peer.send_costs import SendCosts
 
 RECENT_EVENTS = 8  # lines under the table; more would push it off a small terminal
+MEANING: dict[Resilience, str] = {
+    "lean": "no frame is sent twice",
+    "hedged": "frames are sent twice while a path is in doubt",
+    "hot": "every frame is sent by two paths, if there are two",
+}
 SHORT_ID = 8  # hexadecimal digits of a peer id: enough to tell the people in a room apart
 
 
@@ -44,6 +54,7 @@ class RemoteView:
     rtt_ms: float | None = None
     loss: float | None = None
     gaps_ms: list[float] = field(default_factory=list)
+    playout: PlayoutReport | None = None
 
     @property
     def state(self) -> str:
@@ -63,6 +74,7 @@ class CallView:
     addresses: list[str] = field(default_factory=list)
     remotes: dict[str, RemoteView] = field(default_factory=dict)
     recent: deque[tuple[float, str]] = field(default_factory=lambda: deque(maxlen=RECENT_EVENTS))
+    costs: SendCosts = field(default_factory=lambda: SendCosts("hedged"))
 
     def update(self, entry: Entry) -> bool:
         """Take one trace entry in; tells whether anything on the screen is different now."""
@@ -81,6 +93,10 @@ class CallView:
                 view = self.remotes.get(peer)
                 if view is not None and not view.connected:  # a running call goes on without
                     del self.remotes[peer]
+            case FrameSent(copy=copy):
+                return self.costs.on_sent(entry.t, copy)
+            case ResilienceChanged(resilience):
+                self.costs.choose(resilience)
             case record:
                 return self._update_remote(record) or text is not None
         return True
@@ -100,6 +116,8 @@ class CallView:
                 view.rtt_ms, view.loss = record.rtt_ms, record.loss
             case Interruption():
                 self._remote(record.remote).gaps_ms.append(record.gap_ms)
+            case PlayoutReport():
+                self._remote(record.remote).playout = record
             case Closed(remote=remote) if remote:
                 self.remotes.pop(remote, None)
             case _:
@@ -134,11 +152,16 @@ def sentence(record: Record) -> str | None:
                     (record.lost, "lost"),
                     (record.late, "late"),
                     (record.resent, "re-sent"),
+                    (record.concealed, "concealed"),
                 )
                 if count
             ]
             detail = f" (frames: {', '.join(counts)})" if counts else ""
-            return f"Interruption of {record.gap_ms:.0f} ms from {short(record.remote)}{detail}."
+            gap = f"Interruption of {record.gap_ms:.0f} ms from {short(record.remote)}"
+            heard = f"{record.heard_ms:.0f} ms heard" if record.heard_ms else "unheard"
+            return f"{gap}, {heard}{detail}."
+        case ResilienceChanged(resilience):
+            return f"From now on {resilience}: {MEANING[resilience]}."
         case Failed(message):
             return message
         case Closed(reason, remote) if remote:

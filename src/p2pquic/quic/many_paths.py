@@ -47,7 +47,6 @@ require_aioquic()
 logging.getLogger("quic").addHandler(logging.NullHandler())  # what matters is traced, by us
 
 MAX_PATHS = 8  # as many as there are connection ids (active_connection_id_limit)
-IDLE_TIMEOUT = 90.0  # seconds: half as long again as the time after which a call is given up
 TIMER_SLACK = 1e-6  # seconds a timer fires late: sums of floats round, and a loss timer would loop
 DATAGRAM_LIFETIME = 0.4  # seconds a datagram may wait for a window; older audio is stale
 MAX_DATAGRAM_FRAME_SIZE = 65535  # bytes; RFC 9221 suggests "any that fits a packet"
@@ -66,7 +65,7 @@ class ManyPathsConnection(QuicConnection):
         configuration = QuicConfiguration(
             alpn_protocols=[config.alpn],
             is_client=is_client,
-            idle_timeout=IDLE_TIMEOUT,
+            idle_timeout=config.idle_timeout,
             max_datagram_frame_size=MAX_DATAGRAM_FRAME_SIZE,
             verify_mode=ssl.CERT_NONE,  # no authorities: PinnedContext judges the key
             certificate=config.identity.certificate,

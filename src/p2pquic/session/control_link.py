@@ -25,6 +25,7 @@ CONTROL_STREAM = 0  # the client's first bidirectional stream
 ANSWER_LIMIT = 10.0  # seconds to wait for a server that may not be there
 PROBE_INTERVAL = 1.0  # seconds between signs of life, so that a lost server is noticed
 FIRST_CHALLENGE_WAIT = 0.2  # seconds until a path without an answer is challenged again
+HURRY_LIMIT = 0.3  # seconds in which a path must answer when something may be wrong
 LONGEST_CHALLENGE_WAIT = 15.0  # seconds; a Wi-Fi that leads nowhere may lead somewhere later
 
 
@@ -48,19 +49,17 @@ class ControlLink:
         self._probe_at: float | None = None
         self._challenge_at: float | None = None
         self._challenge_wait = FIRST_CHALLENGE_WAIT
+        self._hurried_at: float | None = None  # since when every path is being asked
+        self._stirred = False  # since the last flush: it may have something to say
+        self._timer: float | None = None  # of the connection, as of the last flush
 
     @property
     def deadline(self) -> float | None:
-        """When to call `tick`."""
+        """When to call `tick`; to be read after a `flush`."""
         if self._connection is None or self.local is None:
             return self._give_up_at
-        timer = self._connection.get_timer()
-        times = [
-            self._give_up_at,
-            self._probe_at,
-            self._challenge_at,
-            None if timer is None else timer + TIMER_SLACK,
-        ]
+        hurry_ends = None if self._hurried_at is None else self._hurried_at + HURRY_LIMIT
+        times = [self._give_up_at, self._probe_at, self._challenge_at, hurry_ends, self._timer]
         return min((time for time in times if time is not None), default=None)
 
     def owns(self, connection_id: bytes) -> bool:
@@ -69,6 +68,7 @@ class ControlLink:
 
     def set_sockets(self, sockets: Sequence[LocalSocket], now: float) -> None:
         """These are our open sockets now, preferred first."""
+        self._stirred = True
         self._sockets = tuple(socket for socket in sockets if socket.family == self.server.family)
         self.observed = {
             socket: address for socket, address in self.observed.items() if socket in self._sockets
@@ -82,17 +82,31 @@ class ControlLink:
 
     def send(self, message: ToServer) -> None:
         """Queue a message."""
+        self._stirred = True
         if self._connection is not None and self._connection.is_confirmed:
             self._connection.send_stream_data(CONTROL_STREAM, encode(message))
 
     def receive(self, local: LocalSocket, data: bytes, now: float) -> list[ToPeer]:
         """A QUIC datagram from the server; gives the messages in it."""
         assert self._connection is not None
+        self._stirred = True
         self._connection.receive_datagram(data, DirectPath(local, self.server), now)
         return self._react(now)
 
+    def hurry(self, now: float) -> None:
+        """Something may be wrong with the network: find out which paths to the server live.
+
+        It also brings back under which address the server sees each of them now.
+        """
+        if self._connection is None or not self._connection.is_confirmed or self._hurried_at:
+            return
+        self._hurried_at, self._stirred = now, True
+        for path in self._connection.paths:
+            self._connection.challenge(path)
+
     def tick(self, now: float) -> list[ToPeer]:
         """The deadline has come."""
+        self._stirred = True
         if self._give_up_at is not None and now >= self._give_up_at:
             self._give_up_at = None
             self.failure = (
@@ -110,22 +124,42 @@ class ControlLink:
         if self._probe_at is not None and now >= self._probe_at:
             self._probe_at = now + PROBE_INTERVAL
             self._connection.send_ping(0)
+            self._hurry_if_silent(now)
         if self._challenge_at is not None and now >= self._challenge_at:
             self._challenge_unproven(now)
+        if self._hurried_at is not None and now >= self._hurried_at + HURRY_LIMIT:
+            self._conclude_hurry(self._hurried_at, now)
         return self._react(now)
 
+    def _hurry_if_silent(self, now: float) -> None:
+        assert self._connection is not None
+        selected = self._connection.selected
+        if selected is None:
+            return
+        waiting_since = self._connection.answers(selected).waiting_since
+        if waiting_since is not None and now - waiting_since >= PROBE_INTERVAL:
+            self.hurry(now)
+
     def flush(self, now: float) -> list[SendDatagram]:
-        """What is to be sent."""
-        if self._connection is None or self.local is None:
+        """What is to be sent: nothing, as long as nothing was said and nothing happened.
+
+        During a call that is nearly always so, and asking the connection takes longer than a frame.
+        """
+        if self._connection is None or self.local is None or not self._stirred:
             return []
-        return [
+        self._stirred = False
+        sends = [
             SendDatagram(path.local, path.remote, data)
             for data, path in self._connection.datagrams_to_send(now)
             if isinstance(path, DirectPath) and path.local in self._sockets
         ]
+        timer = self._connection.get_timer()
+        self._timer = None if timer is None else timer + TIMER_SLACK
+        return sends
 
     def close(self, reason: str) -> None:
         """Say goodbye."""
+        self._stirred = True
         if self._connection is not None:
             self._connection.close(reason_phrase=reason)
 
@@ -178,6 +212,19 @@ class ControlLink:
         for dead in self._connection.paths:
             if isinstance(dead, DirectPath) and dead.local not in self._sockets:
                 self._connection.close_path(dead, now)
+
+    def _conclude_hurry(self, since: float, now: float) -> None:
+        """Doubt the paths that did not answer, unless none did: then nobody knows better."""
+        assert self._connection is not None
+        self._hurried_at = None
+        paths = self._connection.paths
+        silent = [path for path in paths if self._connection.answers(path).heard_at <= since]
+        if 0 < len(silent) < len(paths):
+            for path in silent:
+                self._connection.doubt(path)
+            self._challenge_wait = FIRST_CHALLENGE_WAIT
+            self._challenge_unproven(now)
+            self._prefer(now)
 
     def _challenge_unproven(self, now: float) -> None:
         assert self._connection is not None

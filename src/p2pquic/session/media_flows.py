@@ -12,6 +12,7 @@ import math
 
 from p2pquic.core.errors import ProtocolError
 from p2pquic.core.frames import Frame, RecentFrames
+from p2pquic.core.jitter_buffer import DelayBounds
 from p2pquic.core.playout import Arrival, ArrivalLog
 from p2pquic.core.trace import Record
 from p2pquic.wire.rtp import (
@@ -75,8 +76,8 @@ class OutgoingFlow:
 class IncomingFlow:
     """The frames of one remote as they come in."""
 
-    def __init__(self, remote: str) -> None:
-        self._log = ArrivalLog(remote)
+    def __init__(self, remote: str, bounds: DelayBounds) -> None:
+        self._log = ArrivalLog(remote, bounds)
         self._description = b""
         self._ssrc: int | None = None
         self._extender: SequenceExtender | None = None
@@ -89,7 +90,7 @@ class IncomingFlow:
 
     @property
     def deadline(self) -> float | None:
-        """When to `poll` for a settled interruption."""
+        """When to `poll` for what was heard."""
         return self._log.deadline
 
     def describe(self, data: bytes, *, ended: bool) -> list[tuple[bytes, str]]:
@@ -111,7 +112,7 @@ class IncomingFlow:
         early, self._early = self._early, []
         return early
 
-    def arrive(self, data: bytes, path: str, now: float) -> tuple[int, bytes, bool] | None:
+    def arrive(self, data: bytes, path: str, now: float) -> tuple[int, bytes, Arrival] | None:
         """A datagram came by `path`: its frame number, RTP packet, and whether it is new.
 
         None while the flow is not described yet; the packet then waits for `describe`.
@@ -130,10 +131,10 @@ class IncomingFlow:
         if header.ssrc != self._ssrc:
             raise ProtocolError("RTP of another source than the flow's")
         seq = self._extender.extend(header.sequence)
-        return seq, datagram.packet, self._log.on_frame(seq, now) is Arrival.FIRST
+        return seq, datagram.packet, self._log.on_frame(seq, now)
 
     def poll(self, now: float) -> list[Record]:
-        """Interruptions that are settled by now."""
+        """Interruptions that are settled by now, and what an ear noticed."""
         return self._log.poll(now)
 
     def finish(self) -> list[Record]:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from p2pquic.core.addresses import SocketAddress
 from p2pquic.core.events import Resilience
+from p2pquic.core.jitter_buffer import DelayBounds
 from p2pquic.wire.signaling import Member
 
 RelayUse = Literal["auto", "only", "never"]
@@ -17,7 +18,8 @@ RelayUse = Literal["auto", "only", "never"]
 class PairConfig:
     """The two sides of a call and what the person wants.
 
-    `give_up`: seconds without a sign of life after which the call ends.
+    `give_up`: seconds without a sign of life after which the call ends. `buffer`: how long what
+    we hear may wait for its turn.
     """
 
     me: str
@@ -28,6 +30,7 @@ class PairConfig:
     resilience: Resilience
     relay: RelayUse
     give_up: float
+    buffer: DelayBounds = field(default_factory=DelayBounds)
 
     @property
     def is_client(self) -> bool:

@@ -42,7 +42,8 @@ _WORSE = {
 class PairLiveness:
     """Watches whatever path is selected."""
 
-    def __init__(self) -> None:
+    def __init__(self, connection: MultipathConnection) -> None:
+        self._connection = connection
         self.health = Health.LIVES
         self.reason = ""
         self._doubted_at = math.inf
@@ -58,18 +59,18 @@ class PairLiveness:
         self.health = Health.LIVES
         self._chosen_at = now
 
-    def deadline(self, connection: MultipathConnection, *, cadence: bool) -> float:
+    def deadline(self, *, cadence: bool) -> float:
         """When to `look` if nothing happens before; infinite while only a packet can help."""
         if self.health in _WORSE:
             return self._doubted_at + _WORSE[self.health][0]
         if self.health is Health.DEAD:
             return math.inf
-        return suspected_from(*self._evidence(connection, cadence))
+        return suspected_from(*self._evidence(cadence))
 
-    def look(self, connection: MultipathConnection, now: float, *, cadence: bool) -> bool:
+    def look(self, now: float, *, cadence: bool) -> bool:
         """Judge the selected path anew; whether its `health` changed."""
         before = self.health
-        answers, expectation = self._evidence(connection, cadence)
+        answers, expectation = self._evidence(cadence)
         if now < suspected_from(answers, expectation):
             self.health = Health.LIVES
         elif before is Health.LIVES:
@@ -80,12 +81,10 @@ class PairLiveness:
             self.health = _WORSE[before][1]
         return self.health is not before
 
-    def _evidence(
-        self, connection: MultipathConnection, cadence: bool
-    ) -> tuple[Answers, Expectation]:
+    def _evidence(self, cadence: bool) -> tuple[Answers, Expectation]:
         """`cadence`: the other end is known to send audio."""
-        path = connection.selected
+        path = self._connection.selected
         assert path is not None
-        rtt = connection.rtt(path)
+        rtt = self._connection.rtt(path)
         expectation = Expectation(self._chosen_at, cadence, INITIAL_RTT if rtt is None else rtt)
-        return connection.answers(path), expectation
+        return self._connection.answers(path), expectation

@@ -10,7 +10,9 @@ from p2pquic.core.actions import Action, Log, PlayMedia, StopMedia
 from p2pquic.core.drops import DropLimit
 from p2pquic.core.errors import ProtocolError
 from p2pquic.core.frames import Frame
+from p2pquic.core.jitter_buffer import DelayBounds
 from p2pquic.core.path import PathAddress
+from p2pquic.core.playout import Arrival
 from p2pquic.core.trace import (
     Copy,
     Dropped,
@@ -27,12 +29,14 @@ from p2pquic.session.media_flows import IncomingFlow, OutgoingFlow
 class PairMedia:
     """The audio of one call; what it orders goes into `actions`, which it shares."""
 
-    def __init__(self, remote: str, *, plays: bool, actions: list[Action]) -> None:
+    def __init__(
+        self, remote: str, *, plays: bool, bounds: DelayBounds, actions: list[Action]
+    ) -> None:
         self._remote = remote
         self._plays = plays
         self._actions = actions
         self._outgoing = OutgoingFlow()
-        self._incoming = IncomingFlow(remote)
+        self._incoming = IncomingFlow(remote, bounds)
         self._drops = DropLimit()
 
     @property
@@ -105,18 +109,18 @@ class PairMedia:
     def on_datagram(self, data: bytes, path: str, now: float) -> None:
         """A datagram came by the path called `path`."""
         try:
-            arrival = self._incoming.arrive(data, path, now)
+            frame = self._incoming.arrive(data, path, now)
         except ProtocolError as error:
             self._drop(error, now)
             return
-        if arrival is None:
+        if frame is None:
             return
-        seq, rtp, is_new = arrival
-        if not is_new:
+        seq, rtp, arrival = frame
+        if arrival is Arrival.REPEAT:
             self._log(FrameRepeated(seq, path, self._remote))
             return
         self._log(FrameReceived(seq, path, self._remote))
-        if self._plays:
+        if self._plays and arrival is Arrival.FIRST:
             self._actions.append(PlayMedia(self._remote, rtp))
 
     def finish(self) -> None:

@@ -35,6 +35,7 @@ class PairSending:
 
     def __init__(
         self,
+        connection: MultipathConnection,
         media: PairMedia,
         paths: PairPaths,
         trace: PairTrace,
@@ -42,6 +43,7 @@ class PairSending:
         now: float,
     ) -> None:
         self.resilience = resilience
+        self._connection = connection
         self._media = media
         self._paths = paths
         self._trace = trace
@@ -57,17 +59,15 @@ class PairSending:
         """When to call `tick`."""
         return self._later_at if self._later else self._beat_at
 
-    def send_new(self, connection: MultipathConnection, frame: Frame, now: float) -> None:
+    def send_new(self, frame: Frame, now: float) -> None:
         """A frame has just been produced."""
-        assert connection.selected is not None
+        assert self._connection.selected is not None
         self._speaks = True
         self._beat_at = now + FRAME_OVERDUE
-        self._send(connection, frame, connection.selected, "first", now)
-        self._copy([frame], self._others(connection, now), connection, now)
+        self._send(frame, self._connection.selected, "first", now)
+        self._copy([frame], self._others(now), now)
 
-    def send_again(
-        self, connection: MultipathConnection, path: PathAddress, back: float, now: float
-    ) -> None:
+    def send_again(self, path: PathAddress, back: float, now: float) -> None:
         """Send what may have died before `path` took over; that is possible since `back`.
 
         The newest frame leaves before packets are built for the older ones.
@@ -76,16 +76,16 @@ class PairSending:
         frames = self._media.unacknowledged(back)
         self._later, self._later_at = [(frame, path, "resend") for frame in frames[1:]], now
         if frames:
-            self._send(connection, frames[0], path, "resend", now)
-            self._copy(frames[:1], self._others(connection, now), connection, now)
+            self._send(frames[0], path, "resend", now)
+            self._copy(frames[:1], self._others(now), now)
 
-    def begin_doubt(self, connection: MultipathConnection, now: float) -> None:
+    def begin_doubt(self, now: float) -> None:
         """The selected path may be dead: what it has not delivered goes elsewhere too, at once."""
         self._in_doubt = True
         if not self._speaks:
             self._beat_at = now  # a pure receiver speaks as well: else nobody could answer it
-        refuges = self._paths.refuges(connection)
-        self._copy(self._media.unacknowledged(now), refuges, connection, now)
+        refuges = self._paths.refuges(self._connection)
+        self._copy(self._media.unacknowledged(now), refuges, now)
 
     def end_doubt(self) -> None:
         """It lives, or another path is selected."""
@@ -93,60 +93,58 @@ class PairSending:
         if not self._speaks:
             self._beat_at = None
 
-    def send_lost(self, connection: MultipathConnection, seq: int, now: float) -> None:
+    def send_lost(self, seq: int, now: float) -> None:
         """A copy of a frame got lost."""
         frame = self._media.lost(seq, now)
-        if frame is not None and connection.selected is not None:
-            self._send(connection, frame, connection.selected, "resend", now)
+        if frame is not None and self._connection.selected is not None:
+            self._send(frame, self._connection.selected, "resend", now)
 
-    def tick(self, connection: MultipathConnection, now: float) -> None:
+    def tick(self, now: float) -> None:
         """The deadline has come: the older frames, or a sign of life where a frame would be."""
         later, self._later = self._later, []
         for frame, path, copy in later:
-            if path in connection.paths:
-                self._send(connection, frame, path, copy, now)
+            if path in self._connection.paths:
+                self._send(frame, path, copy, now)
         if self._beat_at is not None and now >= self._beat_at:
             self._beat_at = now + FRAME_CADENCE
-            assert connection.selected is not None
-            for path in {connection.selected, *self._others(connection, now)}:
-                connection.ping(path)
+            assert self._connection.selected is not None
+            for path in [self._connection.selected, *self._others(now)]:
+                self._connection.ping(path)
 
-    def _others(self, connection: MultipathConnection, now: float) -> list[PathAddress]:
+    def _others(self, now: float) -> list[PathAddress]:
         """The paths beside the selected one that a frame goes on now."""
         others: list[PathAddress] = []
         if self._in_doubt:
-            others += self._paths.refuges(connection)
+            others += self._paths.refuges(self._connection)
         if self.resilience == "hot":
-            others += self._paths.companion(connection)
+            others += self._paths.companion(self._connection)
         if now - self._changed_at <= TRYING_OUT:
-            others += self._paths.untried(connection)
-        return [path for path in dict.fromkeys(others) if path != connection.selected]
+            others += self._paths.untried(self._connection)
+        return [path for path in dict.fromkeys(others) if path != self._connection.selected]
 
     def _copy(
         self,
         frames: Sequence[Frame],
         paths: Sequence[PathAddress],
-        connection: MultipathConnection,
         now: float,
     ) -> None:
         """Send copies by each path: of the newest frame at once, of older ones a breath later."""
         if self.resilience == "lean":
             for path in paths:
-                connection.ping(path)
+                self._connection.ping(path)
             return
         self._trace.hedging(paths)
         for path in paths:
             if frames:
-                self._send(connection, frames[0], path, "duplicate", now)
+                self._send(frames[0], path, "duplicate", now)
             self._later += [(frame, path, "duplicate") for frame in frames[1:]]
         self._later_at = now
 
     def _send(
         self,
-        connection: MultipathConnection,
         frame: Frame,
         path: PathAddress,
         copy: Copy,
         now: float,
     ) -> None:
-        self._media.send(connection, frame, path, self._trace.name(path), copy, now)
+        self._media.send(self._connection, frame, path, self._trace.name(path), copy, now)

@@ -1,26 +1,23 @@
 """The call with one other peer: one end-to-end connection from the first packet to the last.
 
-    frames --> PairSending --+                       +-- DirectPaths (sockets, punching)
-                             +-- MultipathConnection +
-    frames <-- PairMedia   --+                       +-- RelayRoute  (one relay path)
+    sockets, punches --> DirectPaths --+
+    relay frames ------> RelayRoute ---+--> MultipathConnection <--> PathManager: which path
+    our frames --------> PairMedia ----+                             PairSending: which copies
+    their frames <------ PairMedia <---+
 
-After anything that may matter (a socket came or went, a path answered, the other end chose)
-`_choose` asks the one rule in `core.selector`. A change of path is the next packet taking another
-way, and sending again, newest first, what may have died on the way before. Whether the selected
-path still lives `_watch` asks after everything that came or should have come.
+It opens the connection, hands everything that arrives to whom it concerns, and gathers what is to
+be sent. Which path the call takes is the business of `path_manager`.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 
 from p2pquic.core.actions import Action, SendDatagram
 from p2pquic.core.addresses import LocalSocket, SocketAddress
 from p2pquic.core.events import Resilience
 from p2pquic.core.frames import FRAME_CADENCE
-from p2pquic.core.path import DirectPath, PathAddress, RelayPath
-from p2pquic.core.selector import choose
+from p2pquic.core.path import DirectPath, PathAddress
 from p2pquic.quic import events
 from p2pquic.quic.config import ConnectionConfig
 from p2pquic.quic.connection import TIMER_SLACK, MultipathConnection
@@ -28,11 +25,10 @@ from p2pquic.quic.identity import Identity, peer_id
 from p2pquic.quic.packets import destination_connection_id, opens_connection
 from p2pquic.session.direct_paths import DirectPaths
 from p2pquic.session.pair_config import PairConfig
-from p2pquic.session.pair_liveness import Health, PairLiveness
 from p2pquic.session.pair_media import PairMedia
 from p2pquic.session.pair_paths import PairPaths
-from p2pquic.session.pair_sending import PairSending
 from p2pquic.session.pair_trace import PairTrace
+from p2pquic.session.path_manager import PathManager
 from p2pquic.session.relay_route import RelayRoute
 from p2pquic.wire.punch import PunchRequest, PunchResponse
 from p2pquic.wire.signaling import RelayOpened
@@ -40,8 +36,7 @@ from p2pquic.wire.signaling import RelayOpened
 PEER_ALPN = "p2pquic/1"
 PUNCH_LABEL = b"EXPORTER-p2pquic-punch"  # RFC 8446 section 7.5
 PUNCH_KEY_SIZE = 32  # bytes
-OWN_NEWS = FRAME_CADENCE  # seconds that the kernel's word of a new address may take; as below
-SLOW_NEWS = 0.1  # seconds that word of a move may take; a frame too many is better than one lost
+IDLE_FACTOR = 1.5  # times the give-up time: the connection outlives the patience for it
 STATISTICS_INTERVAL = 1.0  # seconds
 
 
@@ -54,20 +49,20 @@ class PairSession:
         self.config = config
         self.remote = config.other.peer
         self._actions: list[Action] = []
-        self.is_connected = False
         self.is_over = False
         self._identity = identity
         self._connection: MultipathConnection | None = None
         self._direct = DirectPaths(config.me, self.remote, entropy)
         self._relay = RelayRoute(config.server)
         self._paths = PairPaths(self._direct, self._relay)
-        self._liveness = PairLiveness()
         self._trace = PairTrace(self.remote, self._actions)
-        self._media = PairMedia(self.remote, plays=config.receives, actions=self._actions)
-        self._sending = PairSending(self._media, self._paths, self._trace, config.resilience, now)
+        self._media = PairMedia(
+            self.remote, plays=config.receives, bounds=config.buffer, actions=self._actions
+        )
+        self._resilience = config.resilience
+        self._manager: PathManager | None = None  # from the moment both ends are authenticated
         self._began_at = now
-        self._back_at: float | None = None  # since when a path is possible again, none chosen yet
-        self._statistics_at: float | None = None
+        self._statistics_at = now
 
     def drain(self) -> list[Action]:
         """What was ordered since the last call."""
@@ -76,13 +71,20 @@ class PairSession:
         return ordered
 
     @property
-    def resilience(self) -> Resilience:
-        """How frames are duplicated from now on."""
-        return self._sending.resilience
+    def is_connected(self) -> bool:
+        """Whether both ends are authenticated, and the call is not over."""
+        return self._manager is not None and not self.is_over
 
-    @resilience.setter
-    def resilience(self, resilience: Resilience) -> None:
-        self._sending.resilience = resilience
+    @property
+    def is_doubtful(self) -> bool:
+        """Whether the network may have changed without a word."""
+        return self._manager is not None and self._manager.is_doubtful
+
+    def choose_resilience(self, resilience: Resilience) -> None:
+        """Duplicate frames in this manner from now on."""
+        self._resilience = resilience
+        if self._manager is not None:
+            self._manager.sending.resilience = resilience
 
     # ---- what happens ------------------------------------------------------------------------
 
@@ -94,9 +96,9 @@ class PairSession:
             times.append(self._give_up_at(self._connection))
             if self._paths.has_way_out(self._connection.selected):
                 timer = self._connection.get_timer()
-                times += [self._statistics_at, None if timer is None else timer + TIMER_SLACK]
-                times.append(self._sending.deadline)
-                times.append(self._watch_at)
+                times.append(None if timer is None else timer + TIMER_SLACK)
+                if self._manager is not None:
+                    times += [self._statistics_at, self._manager.deadline]
         return min((time for time in times if time is not None), default=None)
 
     def owns(self, connection_id: bytes) -> bool:
@@ -128,18 +130,9 @@ class PairSession:
         if self.config.relay != "only":
             self._direct.set_sockets(sockets, now)
         self._begin(now)
-        if self._connection is None or not self._connection.is_confirmed:
+        if self._manager is None:
             return
-        in_use = self._connection.selected
-        leg_moved = relay_moved and in_use == self._relay.path
-        if leg_moved or not self._paths.has_way_out(in_use):
-            self._back_at = now
-            self._try_blindly(now)
-        if relay_moved and relay_local is not None:
-            self._move_relay(now)
-        else:
-            self._choose(now)
-        self._close_dead_paths(now)
+        self._manager.on_sockets(relay_moved=relay_moved, now=now)
         self._actions += self._direct.punch(now)
 
     def open_relay(self, message: RelayOpened, now: float) -> None:
@@ -204,24 +197,18 @@ class PairSession:
         if self._connection is None:
             if self.config.is_client:
                 self._connect(path, now)
-        elif (
-            self._connection.is_confirmed
-            and not self._connection.is_validated(path)
-            and self._direct.open(self._connection, path, rtt, now)
-        ):
-            self._trace.validated(path, rtt)
-            self._choose(now)
+        elif self._manager is not None:
+            self._manager.on_punched(path, rtt, now)
 
     def on_frame(self, seq: int, rtp: bytes, now: float) -> None:
         """Our source produced a frame that the other end should hear."""
         frame = self._media.add(seq, rtp, now)
-        if not self.is_connected or self._connection is None:
+        if self._manager is None:
             return
-        selected = self._connection.selected
-        if selected is None or not self._paths.has_way_out(selected):
+        if self._manager.can_send:
+            self._manager.sending.send_new(frame, now)
+        else:
             self._media.note_unsent(frame)
-            return
-        self._sending.send_new(self._connection, frame, now)
 
     def tick(self, now: float) -> None:
         """The deadline has come."""
@@ -237,17 +224,16 @@ class PairSession:
             self._trace.abandoned(path, "it never answered")
         if not self._paths.has_way_out(connection.selected):
             return
-        if (due := self._sending.deadline) is not None and now >= due:
-            self._sending.tick(connection, now)
+        if self._manager is not None:
+            self._manager.tick(now)
         timer = connection.get_timer()
         if timer is not None and now >= timer:
             connection.handle_timer(now)
-        if self._statistics_at is not None and now >= self._statistics_at:
+        if self._manager is not None and now >= self._statistics_at:
             self._statistics_at = now + STATISTICS_INTERVAL
-            if connection.selected is not None:
-                rtt = connection.rtt(connection.selected)
-                self._trace.statistics(connection.selected, rtt)
-            self._choose(now)
+            selected = self._manager.selected
+            self._trace.statistics(selected, connection.rtt(selected))
+            self._manager.choose(now)
         self._react(now)
 
     def flush(self, now: float) -> list[SendDatagram]:
@@ -255,7 +241,7 @@ class PairSession:
         connection = self._connection
         if connection is None or not self._paths.has_way_out(connection.selected):
             return []
-        hot, doubtful = self.resilience == "hot", self.is_doubtful
+        hot, doubtful = self._resilience == "hot", self.is_doubtful
         self._relay.use(self._paths.legs(connection.selected, hot=hot, doubtful=doubtful))
         sends: list[SendDatagram] = []
         for data, path in connection.datagrams_to_send(now):
@@ -289,7 +275,10 @@ class PairSession:
 
     def _new_connection(self, original_destination: bytes | None) -> MultipathConnection:
         config = ConnectionConfig(
-            self._identity, lambda key_hash: peer_id(key_hash) == self.remote, PEER_ALPN
+            self._identity,
+            lambda key_hash: peer_id(key_hash) == self.remote,
+            PEER_ALPN,
+            idle_timeout=IDLE_FACTOR * self.config.give_up,
         )
         return MultipathConnection(config, original_destination)
 
@@ -307,49 +296,36 @@ class PairSession:
                     self._media.acknowledge(seq)
                 case events.DatagramLost(_, seq):
                     self._trace.count(lost=True)
-                    self._sending.send_lost(self._connection, seq, now)
+                    if self._manager is not None:
+                        self._manager.sending.send_lost(seq, now)
                 case events.StreamData(data=data, ended=ended):
                     self._media.on_description(data, ended=ended, now=now)
                 case events.Terminated(error_code, reason):
                     self._end(reason or ("goodbye" if not error_code else f"error {error_code:#x}"))
                     return
                 case _:
-                    self._on_path_event(event, now)
-        self._watch(now)
-
-    def _on_path_event(self, event: events.ConnectionEvent, now: float) -> None:
-        match event:
-            case events.PathOpened(DirectPath() as path):
-                self._direct.watch(path, now)
-            case events.PathValidated(path, rtt):
-                self._trace.validated(path, rtt)
-                if isinstance(path, DirectPath):
-                    self._direct.proved(path)
-                self._choose(now)
-            case events.PathMoved(DirectPath() as old, DirectPath() as new):
-                self._trace.abandoned(old, f"it goes on as {new}")
-                self._direct.last_remote = new.remote
-                self._direct.renamed(old, new, now)
-                if self._connection is not None and self._connection.selected == new:
-                    self._trace.selected(new, "the other end's NAT gave it another address")
-                    self._after_change(old, new, back=now - SLOW_NEWS, now=now)
-            case events.PathRetired(path):
-                if isinstance(path, DirectPath):
-                    self._direct.forget(path, now)
-                self._trace.abandoned(path, "the other end gave it up")
-                self._choose(now)
-            case events.PathFollowed(path, before):
-                self._on_followed(path, before, now)
+                    if self._manager is not None:
+                        self._manager.on_event(event, now)
+        if self._manager is not None and not self.is_over:
+            self._manager.watch(now)
 
     def _on_confirmed(self, connection: MultipathConnection, now: float) -> None:
-        self.is_connected = True
+        self._manager = PathManager(
+            self.config,
+            connection,
+            self._direct,
+            self._relay,
+            self._paths,
+            self._media,
+            self._trace,
+            now,
+        )
+        self._manager.sending.resilience = self._resilience
         self._statistics_at = now + STATISTICS_INTERVAL
         connection.acknowledge_within(FRAME_CADENCE if self.config.sends else 0.0)
         self._direct.key = connection.export(PUNCH_LABEL, PUNCH_KEY_SIZE)
-        path = connection.selected
-        assert path is not None
-        self._trace.connected(connection, path)
-        self._trace.selected(path, "the first path")
+        self._trace.connected(connection, self._manager.selected)
+        self._trace.selected(self._manager.selected, "the first path")
         if self.config.relay != "only":
             self._direct.set_sockets(self._paths.sockets, now)
             self._actions += self._direct.punch(now)
@@ -358,146 +334,6 @@ class PairSession:
         self._media.finish()
         self._trace.closed(reason)
         self.is_over = True
-        self.is_connected = False
-
-    # ---- paths -------------------------------------------------------------------------------
 
     def _give_up_at(self, connection: MultipathConnection) -> float:
         return max(self._began_at, connection.heard_at) + self.config.give_up
-
-    def _choose(self, now: float) -> None:
-        """Apply the rule; change the path if it says so."""
-        connection = self._connection
-        assert connection is not None
-        candidates = self._paths.candidates(connection, self._liveness.doubted_since)
-        choice = choose(connection.selected, candidates, leads=self.config.is_client)
-        if choice is not None:
-            self._change(choice.path, choice.reason, now)
-
-    def _change(self, path: PathAddress, reason: str, now: float) -> None:
-        """Take this path from the next packet on, and tell the other end."""
-        assert self._connection is not None
-        before = self._connection.selected
-        if self._connection.select(path):
-            self._trace.selected(path, reason)
-            back, self._back_at = self._back_at or now, None
-            self._after_change(before, path, back=back - OWN_NEWS, now=now)
-
-    def _on_followed(self, path: PathAddress, before: PathAddress, now: float) -> None:
-        """The other end chose. If our half of its choice is gone, answer with one of ours."""
-        assert self._connection is not None
-        if path not in self._connection.paths:
-            return  # it has moved or been given up since; another event says so
-        self._trace.selected(path, "the other end chose it")
-        news = max(SLOW_NEWS, self._connection.rtt(path) or 0.0)
-        self._after_change(before, path, back=now - news, now=now)
-        if not self._paths.has_way_out(path):
-            self._choose(now)
-
-    def _after_change(
-        self, before: PathAddress | None, path: PathAddress, *, back: float, now: float
-    ) -> None:
-        """Send again what may have died on the path before; the new one works since `back`.
-
-        A change from the relay to a direct path is for the better: the relay still delivers. The
-        same direct path again is two ends of one mind; the relay again is another leg of it.
-        """
-        nothing_died = isinstance(path, DirectPath) and (
-            before == path or isinstance(before, RelayPath)
-        )
-        assert self._connection is not None
-        self._liveness.chosen(now)
-        self._sending.end_doubt()
-        self._close_dead_paths(now)
-        if not nothing_died and self._paths.has_way_out(path):
-            self._sending.send_again(self._connection, path, back, now)
-
-    @property
-    def is_doubtful(self) -> bool:
-        """Whether the network may have changed without a word."""
-        return self._liveness.health is not Health.LIVES
-
-    @property
-    def _hears_cadence(self) -> bool:
-        return self.config.receives and self._media.hears
-
-    @property
-    def _watch_at(self) -> float | None:
-        if self._connection is None or not self.is_connected:
-            return None
-        due = self._liveness.deadline(self._connection, cadence=self._hears_cadence)
-        return None if due == math.inf else due
-
-    def _watch(self, now: float) -> None:
-        """Judge whether the selected path lives, and draw the consequences."""
-        connection = self._connection
-        if connection is None or not self.is_connected:
-            return
-        selected = connection.selected
-        if selected is None or not self._paths.has_way_out(selected):
-            return
-        turned = self._liveness.look(connection, now, cadence=self._hears_cadence)
-        match self._liveness.health:
-            case Health.LIVES if turned:
-                self._sending.end_doubt()
-            case Health.DOUBTED if turned:
-                self._trace.suspected(selected, self._liveness.reason)
-                self._relay.doubt(now)
-                self._sending.begin_doubt(connection, now)
-            case Health.LASTING if turned:
-                for path in connection.paths:
-                    connection.challenge(path)
-            case Health.DEAD:
-                self._bury(connection, selected, now)
-
-    def _bury(self, connection: MultipathConnection, path: PathAddress, now: float) -> None:
-        """Leave a path that is dead, if another one is known to live."""
-        candidates = self._paths.candidates(connection, self._liveness.doubted_since)
-        others = [candidate for candidate in candidates if candidate.path != path]
-        choice = choose(path, others, leads=self.config.is_client)
-        if choice is None:
-            return
-        if isinstance(path, DirectPath):
-            connection.doubt(path)
-            self._direct.doubted(path, now)
-        self._change(choice.path, "nothing comes through the path before", now)
-
-    def _move_relay(self, now: float) -> None:
-        """The server hears us elsewhere: measure that, padded to 1200 bytes, and say so.
-
-        On an unproved leg the server may send us no more than three times what it got.
-        """
-        assert self._connection is not None
-        if self._relay.path in self._connection.paths:
-            self._connection.challenge(self._relay.path)
-        before = self._connection.selected
-        self._choose(now)
-        if before is not None and before == self._relay.path == self._connection.selected:
-            self._change(before, "the relay hears us elsewhere", now)
-
-    def _close_dead_paths(self, now: float) -> None:
-        """Give up every path whose socket is gone, so that its connection ids come free."""
-        assert self._connection is not None
-        for path in self._connection.paths:
-            if (
-                isinstance(path, DirectPath)
-                and path.local not in self._paths.sockets
-                and path != self._connection.selected
-            ):
-                self._connection.close_path(path, now)
-                self._direct.forget(path, now)
-                self._trace.abandoned(path, "its address is gone")
-
-    def _try_blindly(self, now: float) -> None:
-        """From a new address, straight to where the other end was last reached, before any punch.
-
-        It gets through where the other end is public; elsewhere its NAT drops it.
-        """
-        assert self._connection is not None
-        remote = self._direct.last_remote
-        if remote is None or self.config.relay == "only":
-            return
-        for socket in self._paths.sockets:
-            path = DirectPath(socket, remote)
-            if socket.family == remote.family and path not in self._connection.paths:
-                self._direct.open(self._connection, path, None, now, urgent=True)

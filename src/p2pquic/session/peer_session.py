@@ -11,7 +11,7 @@ gathers what they order. Audio leaves before signaling.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from hashlib import blake2s
 from typing import Literal, assert_never
 
@@ -29,8 +29,17 @@ from p2pquic.core.events import (
     ResilienceChosen,
     SocketsChanged,
 )
+from p2pquic.core.jitter_buffer import DelayBounds
 from p2pquic.core.path import DirectPath
-from p2pquic.core.trace import Closed, Dropped, Failed, Observed, Record, Registered
+from p2pquic.core.trace import (
+    Closed,
+    Dropped,
+    Failed,
+    Observed,
+    Record,
+    Registered,
+    ResilienceChanged,
+)
 from p2pquic.core.trace import MemberJoined as JoinedRecord
 from p2pquic.core.trace import MemberLeft as LeftRecord
 from p2pquic.quic.identity import Identity
@@ -66,7 +75,8 @@ class PeerConfig:
     """What a person asks of a peer.
 
     `pin` is the SHA-256 of the server's public key (SPKI), 32 bytes. `give_up` is how many
-    seconds a call may hear nothing before it ends.
+    seconds a call may hear nothing before it ends, `buffer` how long what it hears may wait for
+    its turn.
     """
 
     intermediate: SocketAddress
@@ -76,6 +86,7 @@ class PeerConfig:
     resilience: Resilience = "hedged"
     relay: RelayUse = "auto"
     give_up: float = 60.0
+    buffer: DelayBounds = field(default_factory=DelayBounds)
 
 
 class PeerSession:
@@ -130,9 +141,11 @@ class PeerSession:
             case DeadlinePassed():
                 self._on_deadline(now)
             case ResilienceChosen(resilience):
+                if resilience != self._resilience:
+                    self._log(ResilienceChanged(resilience))
                 self._resilience = resilience
                 for pair in self._pairs.values():
-                    pair.resilience = resilience
+                    pair.choose_resilience(resilience)
             case HangUpRequested(reason):
                 return self._hang_up(reason, now)
             case _:
@@ -144,7 +157,7 @@ class PeerSession:
     def _on_sockets(self, sockets: tuple[LocalSocket, ...], now: float) -> None:
         self._sockets = sockets
         self._control.set_sockets(sockets, now)
-        self._tell_pairs_the_sockets(now)
+        self._tell_where_we_are(now)
 
     def _on_datagram(
         self, local: LocalSocket, remote: SocketAddress, data: bytes, now: float
@@ -220,7 +233,7 @@ class PeerSession:
                     self._control.failure = reason
                 case _:
                     assert_never(message)
-        self._tell_pairs_the_sockets(now)
+        self._tell_where_we_are(now)
 
     def _meet(self, member: Member, now: float) -> None:
         """Call a member if one of us has something for the other."""
@@ -241,6 +254,7 @@ class PeerSession:
             resilience=self._resilience,
             relay=self._config.relay,
             give_up=self._config.give_up,
+            buffer=self._config.buffer,
         )
         pair = PairSession(config, self._identity, self._entropy, now)
         pair.set_sockets(self._sockets, self._control.local, now)
@@ -259,17 +273,18 @@ class PeerSession:
 
     # ---- what we do --------------------------------------------------------------------------
 
-    def _tell_pairs_the_sockets(self, now: float) -> None:
+    def _tell_where_we_are(self, now: float) -> None:
+        """The kernel or the server may just have told us something new about that."""
         for pair in self._pairs.values():
             pair.set_sockets(self._sockets, self._control.local, now)
-
-    def _gather(self, now: float) -> list[Action]:
-        """Everything ordered by one event: audio, then signaling, then the record of it."""
         for local, address in self._control.observed.items():
             if self._told_observed.get(local) != address:
                 self._log(Observed(str(local), str(address)))
         self._told_observed = dict(self._control.observed)
         self._offer_candidates()
+
+    def _gather(self, now: float) -> list[Action]:
+        """Everything ordered by one event: audio, then signaling, then the record of it."""
         sends: list[SendDatagram] = []
         others: list[Action] = []
         for pair in self._pairs.values():
@@ -279,6 +294,8 @@ class PeerSession:
                     sends.append(action)
                 else:
                     others.append(action)
+            if pair.is_doubtful:
+                self._control.hurry(now)
         sends += self._control.flush(now)
         if not self._media_started and any(
             pair.is_connected and pair.config.sends for pair in self._pairs.values()

@@ -1,0 +1,259 @@
+"""Which path a confirmed call takes, and what a change of it means.
+
+    a socket came or went, a path answered,        the one rule in core.selector
+    the other end chose, a punch got through  -->  ........................... --> select, announce,
+    nothing comes through any more                 PairLiveness                    send again
+
+A change of path is the next packet taking another way, and sending again, newest first, what may
+have died on the way before. Whether the selected path still lives is asked after everything that
+came or should have come.
+"""
+
+from __future__ import annotations
+
+import math
+
+from p2pquic.core.frames import FRAME_CADENCE
+from p2pquic.core.path import DirectPath, PathAddress, RelayPath
+from p2pquic.core.selector import choose
+from p2pquic.quic import events
+from p2pquic.quic.connection import MultipathConnection
+from p2pquic.session.direct_paths import DirectPaths
+from p2pquic.session.pair_config import PairConfig
+from p2pquic.session.pair_liveness import Health, PairLiveness
+from p2pquic.session.pair_media import PairMedia
+from p2pquic.session.pair_paths import PairPaths
+from p2pquic.session.pair_sending import PairSending
+from p2pquic.session.pair_trace import PairTrace
+from p2pquic.session.relay_route import RelayRoute
+
+OWN_NEWS = FRAME_CADENCE  # seconds that the kernel's word of a new address may take; as below
+SLOW_NEWS = 0.1  # seconds that word of a move may take; a frame too many is better than one lost
+
+
+class PathManager:
+    """The paths of one call, from the moment both ends are authenticated."""
+
+    def __init__(
+        self,
+        config: PairConfig,
+        connection: MultipathConnection,
+        direct: DirectPaths,
+        relay: RelayRoute,
+        paths: PairPaths,
+        media: PairMedia,
+        trace: PairTrace,
+        now: float,
+    ) -> None:
+        self.sending = PairSending(connection, media, paths, trace, config.resilience, now)
+        self._config = config
+        self._connection = connection
+        self._direct = direct
+        self._relay = relay
+        self._paths = paths
+        self._media = media
+        self._trace = trace
+        self._liveness = PairLiveness(connection)
+        self._back_at: float | None = None  # since when a path is possible again, none chosen yet
+
+    @property
+    def selected(self) -> PathAddress:
+        """The path both ends speak on."""
+        path = self._connection.selected
+        assert path is not None, "a confirmed connection has a path"
+        return path
+
+    @property
+    def can_send(self) -> bool:
+        """Whether a packet on the selected path would leave this machine."""
+        return self._paths.has_way_out(self.selected)
+
+    @property
+    def is_doubtful(self) -> bool:
+        """Whether the network may have changed without a word."""
+        return self._liveness.health is not Health.LIVES
+
+    @property
+    def deadline(self) -> float | None:
+        """When to call `tick`, while there is a way out."""
+        times = [self.sending.deadline, self._liveness.deadline(cadence=self._hears_cadence)]
+        due = min((time for time in times if time is not None), default=math.inf)
+        return None if due == math.inf else due
+
+    # ---- what happens ------------------------------------------------------------------------
+
+    def tick(self, now: float) -> None:
+        """The deadline has come."""
+        self.sending.tick(now)
+        self.watch(now)
+
+    def on_sockets(self, *, relay_moved: bool, now: float) -> None:
+        """Our sockets changed, or the one the server hears us on."""
+        leg_moved = relay_moved and self.selected == self._relay.path
+        if leg_moved or not self.can_send:
+            self._back_at = now
+            self._try_blindly(now)
+        if relay_moved and self._relay.local is not None:
+            self._move_relay(now)
+        else:
+            self.choose(now)
+        self._close_dead_paths(now)
+
+    def on_punched(self, path: DirectPath, rtt: float, now: float) -> None:
+        """A punch of ours was answered: the path works."""
+        if not self._connection.is_validated(path) and self._direct.open(
+            self._connection, path, rtt, now
+        ):
+            self._trace.validated(path, rtt)
+            self.choose(now)
+
+    def on_event(self, event: events.ConnectionEvent, now: float) -> None:
+        """The connection has news of a path."""
+        match event:
+            case events.PathOpened(DirectPath() as path):
+                self._direct.watch(path, now)
+            case events.PathValidated(path, rtt):
+                self._trace.validated(path, rtt)
+                if isinstance(path, DirectPath):
+                    self._direct.proved(path)
+                self.choose(now)
+            case events.PathMoved(DirectPath() as old, DirectPath() as new):
+                self._on_moved(old, new, now)
+            case events.PathRetired(path):
+                if isinstance(path, DirectPath):
+                    self._direct.forget(path, now)
+                self._trace.abandoned(path, "the other end gave it up")
+                self.choose(now)
+            case events.PathFollowed(path, before):
+                self._on_followed(path, before, now)
+
+    def watch(self, now: float) -> None:
+        """Judge whether the selected path lives, and draw the consequences."""
+        if not self.can_send:
+            return
+        turned = self._liveness.look(now, cadence=self._hears_cadence)
+        match self._liveness.health:
+            case Health.LIVES if turned:
+                self.sending.end_doubt()
+            case Health.DOUBTED if turned:
+                self._trace.suspected(self.selected, self._liveness.reason)
+                self._relay.doubt(now)
+                self.sending.begin_doubt(now)
+            case Health.LASTING if turned:
+                for path in self._connection.paths:
+                    self._connection.challenge(path)
+            case Health.DEAD:
+                self._bury(self.selected, now)
+
+    def choose(self, now: float) -> None:
+        """Apply the rule; change the path if it says so."""
+        candidates = self._paths.candidates(self._connection, self._liveness.doubted_since)
+        choice = choose(self.selected, candidates, leads=self._config.is_client)
+        if choice is not None:
+            self._change(choice.path, choice.reason, now)
+
+    # ---- what follows ------------------------------------------------------------------------
+
+    @property
+    def _hears_cadence(self) -> bool:
+        return self._config.receives and self._media.hears
+
+    def _change(self, path: PathAddress, reason: str, now: float) -> None:
+        """Take this path from the next packet on, and tell the other end."""
+        before = self.selected
+        if self._connection.select(path):
+            self._trace.selected(path, reason)
+            back, self._back_at = self._back_at or now, None
+            self._after_change(before, path, back=back - OWN_NEWS, now=now)
+
+    def _on_followed(self, path: PathAddress, before: PathAddress, now: float) -> None:
+        """The other end chose. If our half of its choice is gone, answer with one of ours."""
+        if path not in self._connection.paths:
+            return  # it has moved or been given up since; another event says so
+        self._trace.selected(path, "the other end chose it")
+        if isinstance(before, DirectPath) and before != path:
+            self._doubt(before, now)  # it may be dead in the direction that only they can see
+        news = max(SLOW_NEWS, self._connection.rtt(path) or 0.0)
+        self._after_change(before, path, back=now - news, now=now)
+        if not self._paths.has_way_out(path):
+            self.choose(now)
+
+    def _on_moved(self, old: DirectPath, new: DirectPath, now: float) -> None:
+        """The other end's NAT gave a path another address there."""
+        self._trace.abandoned(old, f"it goes on as {new}")
+        self._direct.last_remote = new.remote
+        self._direct.renamed(old, new, now)
+        if self.selected == new:
+            self._trace.selected(new, "the other end's NAT gave it another address")
+            self._after_change(old, new, back=now - SLOW_NEWS, now=now)
+
+    def _after_change(
+        self, before: PathAddress, path: PathAddress, *, back: float, now: float
+    ) -> None:
+        """Send again what may have died on the path before; the new one works since `back`.
+
+        A change from the relay to a direct path is for the better: the relay still delivers. The
+        same direct path again is two ends of one mind; the relay again is another leg of it.
+        """
+        nothing_died = isinstance(path, DirectPath) and (
+            before == path or isinstance(before, RelayPath)
+        )
+        self._liveness.chosen(now)
+        self.sending.end_doubt()
+        self._close_dead_paths(now)
+        if not nothing_died and self._paths.has_way_out(path):
+            self.sending.send_again(path, back, now)
+
+    def _bury(self, path: PathAddress, now: float) -> None:
+        """Leave a path that is dead, if another one is known to live."""
+        candidates = self._paths.candidates(self._connection, self._liveness.doubted_since)
+        others = [candidate for candidate in candidates if candidate.path != path]
+        choice = choose(path, others, leads=self._config.is_client)
+        if choice is None:
+            return
+        if isinstance(path, DirectPath):
+            self._doubt(path, now)
+        self._change(choice.path, "nothing comes through the path before", now)
+
+    def _doubt(self, path: DirectPath, now: float) -> None:
+        """Take the proof of a path back; it is soon proved again, or closed."""
+        if path in self._connection.paths:
+            self._connection.doubt(path)
+            self._direct.doubted(path, now)
+
+    def _move_relay(self, now: float) -> None:
+        """The server hears us elsewhere: measure that, padded to 1200 bytes, and say so.
+
+        On an unproved leg the server may send us no more than three times what it got.
+        """
+        if self._relay.path in self._connection.paths:
+            self._connection.challenge(self._relay.path)
+        before = self.selected
+        self.choose(now)
+        if before == self._relay.path == self.selected:
+            self._change(before, "the relay hears us elsewhere", now)
+
+    def _close_dead_paths(self, now: float) -> None:
+        """Give up every path whose socket is gone, so that its connection ids come free."""
+        for path in self._connection.paths:
+            if (
+                isinstance(path, DirectPath)
+                and path.local not in self._paths.sockets
+                and path != self.selected
+            ):
+                self._connection.close_path(path, now)
+                self._direct.forget(path, now)
+                self._trace.abandoned(path, "its address is gone")
+
+    def _try_blindly(self, now: float) -> None:
+        """From a new address, straight to where the other end was last reached, before any punch.
+
+        It gets through where the other end is public; elsewhere its NAT drops it.
+        """
+        remote = self._direct.last_remote
+        if remote is None or self._config.relay == "only":
+            return
+        for socket in self._paths.sockets:
+            path = DirectPath(socket, remote)
+            if socket.family == remote.family and path not in self._connection.paths:
+                self._direct.open(self._connection, path, None, now, urgent=True)
