@@ -24,7 +24,7 @@ from rich.table import Table
 from p2pquic.core.errors import MissingRequirementError, UsageError
 from p2pquic.core.events import Resilience
 from p2pquic.core.trace import FrameReceived, Registered
-from p2pquic.lab import overview, report
+from p2pquic.lab import overview, report, worlds_command
 from p2pquic.lab.catalogue import SCENARIOS, scenario_named
 from p2pquic.lab.full import Sweep
 from p2pquic.lab.limits import LIMITS
@@ -56,6 +56,8 @@ def main(arguments: Sequence[str]) -> int:
     if options.action == "list":
         _list(console)
         return 0
+    if options.action == "worlds":
+        return worlds_command.run(options, console)
     return _run_all(options, console) if options.action == "full" else _run(options, console)
 
 
@@ -212,6 +214,7 @@ def _parser() -> argparse.ArgumentParser:
         required=True, metavar="ACTION", dest="action", parser_class=_Parser
     )
     actions.add_parser("list", help="show the scenarios")
+    worlds_command.add_parser(actions)
     one = actions.add_parser("run", help="run one, and measure it beside the physical floor")
     one.add_argument("scenario", metavar="SCENARIO")
     one.add_argument("--runs", type=_positive, default=1, metavar="N", help="default: 1")

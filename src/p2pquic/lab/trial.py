@@ -1,0 +1,111 @@
+"""A world on trial: run it in virtual time, look into the sessions as it runs, judge it.
+
+World --> Simulation --> Evidence --> Outcome (faults, gaps, and what was tried)
+
+An error of the program is a fault like any other, so that one world never ends a run of thousands.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import traceback
+from collections import deque
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from p2pquic.lab.scenarios import MOVER, OTHER, SERVER, timeline
+from p2pquic.lab.simulator import ORIGIN, NeverSettledError, Simulation
+from p2pquic.lab.verdict import Evidence, Fault, Gap, judge
+from p2pquic.lab.worlds import NAT_NAMES, World
+
+LOOK_INTERVAL = 1.0  # virtual seconds between two looks at what the sessions hold
+LONGEST_RUN = 60.0  # virtual seconds in which any world ends
+HANG_UP = 1.0  # virtual seconds that a simulation goes on after its end, for goodbyes
+OURS = ("p2pquic.", "aioquic.")  # whose objects are looked into
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of one world. `tried`: NAT kind and change kind, once per change."""
+
+    world: World
+    faults: list[Fault]
+    gaps: list[Gap]
+    tried: list[tuple[str, str]]
+
+
+def try_world(world: World) -> Outcome:
+    """Run and judge one world."""
+    tried = _tried(world)
+    try:
+        evidence = _run(world)
+        verdict = judge(evidence)
+    except NeverSettledError as error:
+        return Outcome(world, [Fault("alive", str(error), 0.0)], [], tried)
+    except Exception:  # whatever it is, it belongs to this world
+        return Outcome(world, [Fault("crash", traceback.format_exc(limit=-4), 0.0)], [], tried)
+    return Outcome(world, verdict.faults, verdict.gaps, tried)
+
+
+def held_by(thing: object) -> int:
+    """How many things lie in all the containers that can be reached from an object of ours.
+
+    Every queue, list and table of a session is one, whatever its name, so none can grow unseen.
+    """
+    count = 0
+    seen: set[int] = set()
+    waiting = [thing]
+    while waiting:
+        each = waiting.pop()
+        if id(each) in seen or isinstance(each, str | bytes | int | float | type):
+            continue
+        seen.add(id(each))
+        if isinstance(each, Mapping):
+            count += len(each)
+            waiting.extend(each.values())
+        elif isinstance(each, Sequence | set | frozenset | deque):
+            count += len(each)
+            waiting.extend(each)
+        elif type(each).__module__.startswith(OURS):
+            waiting.extend(_attributes(each))
+    return count
+
+
+def _attributes(thing: object) -> list[object]:
+    slots = (name for cls in type(thing).__mro__ for name in getattr(cls, "__slots__", ()))
+    values = [getattr(thing, name) for name in slots if hasattr(thing, name)]
+    return values + list(getattr(thing, "__dict__", {}).values())
+
+
+def _run(world: World) -> Evidence:
+    simulation = Simulation(world.scenario, world.seed, resilience=world.resilience)
+    held: dict[str, list[int]] = {MOVER: [], OTHER: [], SERVER: []}
+
+    def look() -> None:
+        for name, host in simulation.hosts.items():
+            held[name].append(held_by(host.machine))
+
+    for number in range(1, int(LONGEST_RUN / LOOK_INTERVAL)):
+        simulation.at(ORIGIN + number * LOOK_INTERVAL, look)
+    simulation.run()
+    changes = timeline(world.scenario, world.seed)
+    end = simulation.now - HANG_UP
+    last = changes[-1].at if changes else 0.0
+    begin = end - world.scenario.aftermath - last
+    return Evidence(
+        world=world,
+        begin=begin,
+        end=end,
+        changes=[dataclasses.replace(change, at=begin + change.at) for change in changes],
+        traces={host.name: host.trace for host in (simulation.mover, simulation.other)},
+        held=held,
+    )
+
+
+def _tried(world: World) -> list[tuple[str, str]]:
+    interfaces = world.scenario.topology.interfaces
+    return [
+        (NAT_NAMES[interfaces[change.link].nat], change.kind)
+        for move in world.scenario.moves
+        for change in move.changes
+    ]
