@@ -50,6 +50,7 @@ class PairSending:
         self._changed_at = now
         self._speaks = False  # audio of ours has begun
         self._in_doubt = False
+        self._in_need = False  # the doubt lasts
         self._beat_at: float | None = None  # when a small packet is due in a frame's place
         self._later: list[tuple[Frame, PathAddress, Copy]] = []
         self._later_at = now
@@ -87,9 +88,15 @@ class PairSending:
         refuges = self._paths.refuges(self._connection)
         self._copy(self._media.unacknowledged(now), refuges, now)
 
+    def lasting_doubt(self, now: float) -> None:
+        """No answer yet: now by whatever is open."""
+        self._in_need = True
+        straws = self._paths.straws(self._connection)
+        self._copy(self._media.unacknowledged(now), straws, now)
+
     def end_doubt(self) -> None:
         """It lives, or another path is selected."""
-        self._in_doubt = False
+        self._in_doubt = self._in_need = False
         if not self._speaks:
             self._beat_at = None
 
@@ -116,6 +123,8 @@ class PairSending:
         others: list[PathAddress] = []
         if self._in_doubt:
             others += self._paths.refuges(self._connection)
+        if self._in_need:
+            others += self._paths.straws(self._connection)
         if self.resilience == "hot":
             others += self._paths.companion(self._connection)
         if now - self._changed_at <= TRYING_OUT:
