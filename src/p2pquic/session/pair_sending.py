@@ -20,7 +20,7 @@ from p2pquic.core.frames import FRAME_CADENCE, Frame
 from p2pquic.core.path import PathAddress
 from p2pquic.core.trace import Copy
 from p2pquic.quic.connection import MultipathConnection
-from p2pquic.session.pair_media import PairMedia
+from p2pquic.session.pair_media import PairMedia, SentCopy
 from p2pquic.session.pair_paths import PairPaths
 from p2pquic.session.pair_trace import PairTrace
 
@@ -100,9 +100,10 @@ class PairSending:
         if not self._speaks:
             self._beat_at = None
 
-    def send_lost(self, seq: int, now: float) -> None:
+    def send_lost(self, copy: SentCopy, now: float) -> None:
         """A copy of a frame got lost."""
-        frame = self._media.lost(seq, now)
+        rtts = [self._connection.rtt(path) or 0.0 for path in self._connection.paths]
+        frame = self._media.lost(copy, max(rtts), now)
         if frame is not None and self._connection.selected is not None:
             self._send(frame, self._connection.selected, "resend", now)
 
