@@ -142,7 +142,8 @@ class PathManager:
         turned = self._liveness.look(now, cadence=self._hears_cadence)
         match self._liveness.health:
             case Health.LIVES if turned:
-                self.sending.end_doubt()
+                answers = self._connection.answers(self.selected)
+                self.sending.survive_doubt(answers.arrived_from, now)
             case Health.DOUBTED if turned:
                 self._trace.suspected(self.selected, self._liveness.reason)
                 self._relay.doubt(now)
