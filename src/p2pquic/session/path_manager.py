@@ -157,7 +157,7 @@ class PathManager:
 
     def choose(self, now: float) -> None:
         """Apply the rule; change the path if it says so."""
-        candidates = self._paths.candidates(self._connection, self._liveness.doubted_since)
+        candidates = self._paths.candidates(self._connection, self._liveness.doubted_since, now)
         choice = choose(self.selected, candidates, leads=self._config.is_client)
         if choice is not None:
             self._change(choice.path, choice.reason, now)
@@ -223,7 +223,7 @@ class PathManager:
         is_heard = since is not None and self._connection.answers(path).heard_at > since
         if is_heard and self.sending.resilience != "lean":
             return
-        candidates = self._paths.candidates(self._connection, since)
+        candidates = self._paths.candidates(self._connection, since, now)
         others = [candidate for candidate in candidates if candidate.path != path]
         choice = choose(path, others, leads=self._config.is_client)
         if choice is None:
