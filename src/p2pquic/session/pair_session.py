@@ -92,7 +92,9 @@ class PairSession:
     def deadline(self) -> float | None:
         """When to call `tick`."""
         times = [self._direct.deadline, self._media.deadline]
-        if self._connection is not None:
+        if self._connection is None:
+            times.append(self._relay.announce_at)
+        else:
             times.append(self._give_up_at(self._connection))
             if self._paths.has_way_out(self._connection.selected):
                 timer = self._connection.get_timer()
@@ -216,6 +218,8 @@ class PairSession:
         self._actions += self._direct.punch(now)
         connection = self._connection
         if connection is None:
+            if self._relay.announce_at is not None and now >= self._relay.announce_at:
+                self._begin(now)
             return
         if now >= self._give_up_at(connection):
             self._end(f"nothing heard for {self.config.give_up:.0f} s")
@@ -267,7 +271,7 @@ class PairSession:
         if self.config.is_client and self._relay.path is not None:
             self._connect(self._relay.path, now)
         else:
-            self._actions += self._relay.announce()
+            self._actions += self._relay.announce(now)
 
     def _connect(self, path: PathAddress, now: float) -> None:
         self._connection, self._began_at = self._new_connection(None), now

@@ -14,6 +14,9 @@ from p2pquic.core.path import RelayPath
 from p2pquic.session.relay_legs import RelayLegs
 from p2pquic.wire.signaling import RelayOpened
 
+FIRST_ANNOUNCE_WAIT = 0.1  # seconds; doubled after each announcement that nothing came back for
+LONGEST_ANNOUNCE_WAIT = 5.0  # seconds
+
 
 class RelayRoute:
     """The relay of one call; without a session it leads nowhere."""
@@ -26,6 +29,8 @@ class RelayRoute:
         self._used: Sequence[LocalSocket] = ()
         self._heard_at: dict[LocalSocket, float] = {}
         self._doubted_at = -math.inf
+        self._announce_wait = FIRST_ANNOUNCE_WAIT
+        self.announce_at: float | None = None  # when to `announce` again: nothing was heard yet
 
     @property
     def session(self) -> bytes | None:
@@ -48,7 +53,7 @@ class RelayRoute:
         """The server hears us on this socket now, or on none; whether that is a change."""
         moved, self.local = local != self.local, local
         if moved:
-            self._doubted_at = -math.inf
+            self._doubted_at, self.announce_at = -math.inf, None
             self.use([] if local is None else [local])
         return moved
 
@@ -74,10 +79,12 @@ class RelayRoute:
         """By which its packets leave; of several legs the preferred one."""
         return self._used[0].interface if self._used else ""
 
-    def announce(self) -> list[SendDatagram]:
-        """Show the server where we are."""
+    def announce(self, now: float) -> list[SendDatagram]:
+        """Show the server where we are, until something comes back."""
         if self._legs is None or self.local is None:
             return []
+        self.announce_at = now + self._announce_wait
+        self._announce_wait = min(2 * self._announce_wait, LONGEST_ANNOUNCE_WAIT)
         return [SendDatagram(self.local, self._server, self._legs.announce(self.local))]
 
     def wrap(self, packet: bytes) -> list[SendDatagram]:
@@ -99,4 +106,5 @@ class RelayRoute:
         assert self._legs is not None
         packet, replies = self._legs.receive(local, data)
         self._heard_at[local] = now
+        self.announce_at = None
         return packet, [SendDatagram(socket, self._server, reply) for socket, reply in replies]
