@@ -117,8 +117,11 @@ def judge(evidence: Evidence) -> Verdict:
 
 @dataclass(frozen=True, slots=True)
 class Slack:
-    """What the oracle does not know of: loss and jitter on the worst path, the relay's; in `lean`
-    manner also `detour`, by how much a single way may be slower than the best of all. Seconds.
+    """What the oracle does not know of: loss and jitter on the worst path, the relay's; and
+    `detour`, by how much the way taken may be slower than the oracle's. Seconds.
+
+    A `lean` end must choose one way of all. And both ends speak on one path: if a way dies, the
+    direction that lives goes round by the relay too.
     """
 
     loss: float
@@ -133,10 +136,15 @@ class Slack:
         relayed = (mover, other, server, server)
         slowest = sum(max(each.delay for each in ends) for ends in relayed)
         fastest = sum(min(each.delay for each in ends) for ends in (mover, other))
+        detour = slowest - fastest if world.resilience == "lean" else 0.0
+        if any(
+            change.kind == "way_dies" for move in world.scenario.moves for change in move.changes
+        ):
+            detour = max(detour, 2 * server[0].delay)
         return cls(
             loss=1.0 - math.prod(1.0 - max(each.loss for each in ends) for ends in relayed),
             jitter=sum(max(each.jitter for each in ends) for ends in relayed),
-            detour=slowest - fastest if world.resilience == "lean" else 0.0,
+            detour=detour,
         )
 
     @property
@@ -230,11 +238,13 @@ def _lost(
 ) -> Iterator[Fault]:
     """What the oracle delivered in time and the product did not.
 
-    In time: no older than the window when it came, but for the fastest way's delay; what blind
-    repetition on a slow way saved besides, nobody is asked for. Three copies of a frame may all be
-    lost by chance, and so may a share of such frames.
+    In time: no older than the window when it came, but for the fastest way's delay, and while it
+    went on to come; what blind repetition saved besides, nobody is asked for. Three copies of a
+    frame may all be lost by chance, and so may a share of such frames; at every cut jitter decides
+    about some.
     """
-    ages = {seq: time - source.due(seq) for seq, time in heard.items()}
+    kept = set(_without_islands(sorted(heard.values()), TOLERANCE + slack.delay))
+    ages = {seq: time - source.due(seq) for seq, time in heard.items() if time in kept}
     oldest = WINDOW + min(ages.values(), default=0.0)
     due = [
         seq
@@ -244,6 +254,7 @@ def _lost(
     missing = sorted(seq for seq in due if seq not in arrived)
     expected = 3 * len(due) * slack.loss**3
     allowed = expected + 4 * math.sqrt(expected) + bool(slack.loss)
+    allowed += len(evidence.changes) * math.ceil(slack.jitter / FRAME_CADENCE)
     if len(missing) > allowed:
         moments = ", ".join(f"{source.due(seq):.3f}" for seq in missing[:8])
         yield Fault(
