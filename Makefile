@@ -10,6 +10,8 @@ SINK ?= speaker
 CERT ?= out/intermediate.pem
 KEY ?= out/intermediate.key
 SCENARIO ?=
+RUNS ?= 40
+OUT ?= out/lab-full
 SEED ?= 0
 
 BIN := .venv/bin
@@ -24,11 +26,12 @@ the server at $(INTERMEDIATE_ADDR) prints its sha256:... when it starts. Add PIN
 JOIN = $(P2PQUIC) peer --intermediate $(INTERMEDIATE_ADDR) --pin $(USED_PIN) --room "$(ROOM)"
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check intermediate peer ps pr cert build monitor lab worlds lock clean
+.PHONY: help demo test check intermediate peer ps pr cert build monitor lab lab-full worlds bench lock \
+	clean
 
 help: ## Show this.
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
-	@echo "Variables: INTERMEDIATE_ADDR PIN ROOM ROLE MEDIA SINK SCENARIO SEED, as in make ps ROOM=attic"
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@echo "Variables: INTERMEDIATE_ADDR PIN ROOM ROLE MEDIA SINK SCENARIO RUNS OUT SEED, as in make ps ROOM=attic"
 
 demo: $(SOUND) ## Hear and see a call survive a move, on this machine alone.
 	$(P2PQUIC) lab run break-before-make --demo
@@ -66,8 +69,14 @@ monitor: $(READY) ## Show this host's address changes as they happen.
 lab: $(SOUND) ## List the lab's scenarios, or run SCENARIO.
 	$(P2PQUIC) lab $(if $(SCENARIO),run $(SCENARIO),list)
 
+lab-full: $(SOUND) ## Run all that is asked for, RUNS times, into OUT; what is there is kept.
+	$(P2PQUIC) lab full --runs $(RUNS) --out $(OUT)
+
 worlds: $(READY) ## Try 10,000 random worlds against an oracle, from SEED on; takes hours.
 	$(P2PQUIC) lab worlds --seed $(SEED)
+
+bench: $(SOUND) ## Measure what a call, the engine and the relay cost.
+	$(P2PQUIC) bench
 
 lock: ## Renew requirements.lock after a change in pyproject.toml.
 	$(PYTHON) -m venv out/lock

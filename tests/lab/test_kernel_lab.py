@@ -16,7 +16,7 @@ from p2pquic.lab.catalogue import scenario_named
 from p2pquic.lab.changes import ChangeMade
 from p2pquic.lab.kernel_lab import Run, RunFailedError, run
 from p2pquic.lab.namespaces import gain_rights
-from p2pquic.lab.scenarios import FRAME_CADENCE, break_before_make
+from p2pquic.lab.scenarios import FRAME_CADENCE, Change, Link, Move, break_before_make
 
 pytestmark = [pytest.mark.lab, pytest.mark.slow]
 
@@ -73,6 +73,27 @@ def test_a_call_without_a_protocol_is_interrupted_by_what_physics_asks(tmp_path:
     gap = longest_gap(tmp_path / "other.trace.jsonl") - outage - (0.045 - 0.030)
     # Up to a cadence for the cut, and up to another one: it waits for its next tick to send.
     assert -MARGIN < gap < 2 * FRAME_CADENCE + MARGIN
+
+
+def test_what_no_kernel_announces_is_carried_out_and_written_down(tmp_path: Path) -> None:
+    """The relayed call of the stand-in falls silent for as long as its link does."""
+    way = Change(0.3, "way_dies", "wlan0", towards=Link("other", "eth0"))
+    changes = (
+        Change(0.0, "link_dies", "wlan0"),
+        Change(0.1, "link_recovers", "wlan0"),
+        Change(0.2, "nat_forgets", "wlan0"),
+        way,
+        dataclasses.replace(way, at=0.4, kind="way_recovers"),
+    )
+    outcome = run(dataclasses.replace(SCENARIO, moves=(Move(0.0, changes),)), 7, tmp_path, STAND_IN)
+    lines = (tmp_path / "changes.jsonl").read_bytes().splitlines()
+    made = [msgspec.json.decode(line, type=ChangeMade) for line in lines]
+    assert [each.kind for each in made] == [each.kind for each in changes]
+    assert [each.towards for each in made] == [each.towards for each in changes]
+    assert all(each.end - each.start < MARGIN for each in made)
+    assert 0.1 <= longest_gap(tmp_path / "other.trace.jsonl") < 0.1 + FRAME_CADENCE + MARGIN
+    wlan = [each for each in outcome.internet.packets if each.source == "mover/wlan0"]
+    assert any(each.fate == "swallowed" for each in wlan)
 
 
 def test_a_program_that_ends_badly_fails_the_run_and_is_quoted(tmp_path: Path) -> None:

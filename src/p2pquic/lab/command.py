@@ -37,7 +37,7 @@ WORLDS = ("auto", *get_args(World))
 SAMPLE = Path("static/output.mp3")
 TONE = "tone"  # sounds alike everywhere, so nothing can be aligned with it
 MOST_PICTURES = 8  # of one run; nobody looks at sixty
-FULL_WIDTH = 170  # columns of the table of everything
+FULL_WIDTH = 180  # columns of the table of everything
 REPORT_WIDTH = 110  # columns of the table where there is no terminal to ask
 
 

@@ -162,11 +162,14 @@ def _first_arrival(
         flight = Stand.before(scenario, episode).settled
         times = (time for time in due[sender] if time + flight > move.down)
         return min((time + after.settled for time in times), default=None)
+    replayed = episode.moment + 2 * after.to_server[receiver]
     if after.relayed:  # the server remembers the last 200 ms and replays them
-        return episode.moment + 2 * after.to_server[receiver]
+        return replayed
     if episode.has_overlap:
         return move.down + 2 * after.direct
-    return move.usable + 2 * first
+    answered = move.usable + 2 * first
+    # In an outage the sender soon notices the silence, and copies wait at the server.
+    return answered if resilience == "lean" else min(answered, replayed)
 
 
 def _silent_floor(

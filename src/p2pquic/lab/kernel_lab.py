@@ -345,7 +345,7 @@ def _make(change: Change, world: KernelWorld, outages: Outages) -> ChangeMade:
             span = world.nat_forgets(link)
         case _:
             assert_never(change.kind)
-    return ChangeMade(change.kind, *link, *span, outage_ms=round(1000 * outage, 3))
+    return ChangeMade(change.kind, *link, *span, round(1000 * outage, 3), change.towards)
 
 
 def _write_json(file: Path, content: object) -> None:

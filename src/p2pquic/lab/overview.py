@@ -1,5 +1,9 @@
 """The full table: every scenario and resilience in one row per direction, beside what is asked.
 
+dup. %     of the copies sent, how many were duplicates; the run with the most
+undel. %   of the frames due, how many never arrived though no outage excuses it; the same
+lab late   ms by which the lab itself handed packets over late, 99 % of them; the same
+
 What a run gave is `Measured`; the runs of one scenario and resilience become `Row`s, and a row
 knows by which of its figures it is over its limits. The same cells go to the screen and, as
 Markdown, into docs/measurements.md.
@@ -11,7 +15,7 @@ import dataclasses
 import statistics
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 from rich import box
 from rich.table import Table
@@ -19,6 +23,8 @@ from rich.table import Table
 from p2pquic.lab.floor import DIRECTIONS, Direction
 from p2pquic.lab.limits import Limits
 from p2pquic.lab.measure import Conduct, Passage, Spread
+
+Both = Literal["both"]
 
 LATE = 5.0  # ms by which the lab may be late itself (99 % of packets) before a row says so
 
@@ -42,7 +48,7 @@ class Row:
 
     scenario: str
     resilience: str
-    direction: Direction | Literal["both"]
+    direction: Direction | Both
     gaps: tuple[float, ...]
     floors: tuple[float, ...]
     lost: int
@@ -54,12 +60,9 @@ class Row:
 
 def rows(limits: Limits, runs: Sequence[Measured]) -> Iterator[Row]:
     """The rows of one scenario and resilience."""
-    directions: list[Direction | Literal["both"]] = [
-        direction
-        for direction in DIRECTIONS
-        if any(passage.direction == direction for run in runs for passage in run.passages)
-    ]
-    for direction in directions or ("both",):
+    heard = {passage.direction for run in runs for passage in run.passages}
+    directions: list[Direction | Both] = [each for each in DIRECTIONS if each in heard]
+    for direction in directions or list(get_args(Both)):
         passages = [[each for each in run.passages if each.direction == direction] for run in runs]
         worst = [max(each, key=_less_outage) for each in passages if each]
         again = [one.direct_again for each in passages for one in each]
@@ -84,7 +87,7 @@ def table(all_rows: Sequence[Row]) -> Table:
     result = Table(box=box.SIMPLE, title="ms; gap and floor are less L", title_style="")
     for heading in CELLS:
         is_text = heading in ("scenario", "direction", "over")
-        result.add_column(heading, justify="left" if is_text else "right")
+        result.add_column(heading, justify="left" if is_text else "right", no_wrap=is_text)
     for row in all_rows:
         result.add_row(*(cell(row) for cell in CELLS.values()))
     return result
@@ -142,8 +145,8 @@ CELLS: dict[str, Callable[[Row], str]] = {
     "lost": lambda row: str(row.lost),
     "direct": lambda row: _ms(row.direct_again, lambda spread: spread.median),
     "switches": lambda row: f"{statistics.median(each.switches for each in row.conducts):.0f}",
-    "twice %": lambda row: _percent(row, lambda each: each.duplicates),
-    "undelivered %": lambda row: _percent(row, lambda each: each.undelivered),
+    "dup. %": lambda row: _percent(row, lambda each: each.duplicates),
+    "undel. %": lambda row: _percent(row, lambda each: each.undelivered),
     "lab late": lambda row: f"{row.late_ms:.1f}{' !' if row.late_ms > LATE else ''}",
     "over": lambda row: f"over: {', '.join(row.over)}" if row.over else "",
 }

@@ -27,7 +27,8 @@ HOST_SYSCTLS = {
 }
 ROUTER_SYSCTLS = HOST_SYSCTLS | {"ipv4/ip_forward": "1"}
 
-OTHER_PORTS = ((50000, 54999), (55000, 59999))  # in turn, after each forgetting: never the same
+OTHER_PORTS = ((10000, 19999), (20000, 29999))  # in turn, after each forgetting: never the same,
+# nor any that a kernel hands out by itself (32768 to 60999), which masquerade would keep
 
 # <linux/netlink.h>, <linux/netfilter/nfnetlink.h>, <linux/netfilter/nfnetlink_conntrack.h>
 NETLINK_NETFILTER = 12

@@ -92,6 +92,7 @@ class Simulation:
     ) -> None:
         self.scenario = scenario
         self.seed = seed
+        self.resilience = resilience
         self.now = ORIGIN
         self.settled = math.inf  # when changes may begin
         self.changes: list[ChangeMade] = []
@@ -203,8 +204,10 @@ class Simulation:
                 internet.nat_forgets(change.link)
             case _:
                 assert_never(change.kind)
-        made = ChangeMade(change.kind, *change.link, self.now, self.now, round(1000 * outage, 3))
-        self.changes.append(made)
+        now, milliseconds = self.now, round(1000 * outage, 3)
+        self.changes.append(
+            ChangeMade(change.kind, *change.link, now, now, milliseconds, change.towards)
+        )
         if change.is_announced:
             self._refresh_sockets(self.hosts[change.host])
 
