@@ -10,6 +10,7 @@ Neither decides anything: when to send again and on which path is policy, elsewh
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -29,18 +30,17 @@ class Frame(NamedTuple):
 
 @dataclass(slots=True)
 class _Outstanding:
-    """A frame nobody has acknowledged, how often it left, and how many copies may still arrive."""
+    """A frame nobody has acknowledged, how many copies of it left, and when the newest did."""
 
     frame: Frame
-    sent: int = 0
-    travelling: int = 0
+    copies: int = 0
+    sent_at: float = -math.inf
 
 
 class RecentFrames:
     """The frames of one call that are young enough to be sent again.
 
-    A frame is done when any copy of it is acknowledged, whatever path that copy took; it is lost
-    when every copy is.
+    A frame is done when any copy of it is acknowledged, whatever path that copy took.
     """
 
     def __init__(self) -> None:
@@ -51,26 +51,26 @@ class RecentFrames:
         self._frames[frame.seq] = _Outstanding(frame)
         self._forget_old(frame.due)
 
-    def note_sent(self, seq: int) -> bool:
-        """A copy leaves; whether it is the first ever."""
+    def note_sent(self, seq: int, now: float) -> int:
+        """A copy leaves; the how manieth it is, from 1."""
         outstanding = self._frames.get(seq)
         if outstanding is None:
-            return False
-        outstanding.sent += 1
-        outstanding.travelling += 1
-        return outstanding.sent == 1
+            return MOST_FRAMES  # acknowledged meanwhile, or too old to matter
+        outstanding.copies += 1
+        outstanding.sent_at = now
+        return outstanding.copies
 
-    def lost(self, seq: int, now: float) -> Frame | None:
-        """A copy of `seq` is believed lost; gives the frame if it should leave again.
+    def lost(self, seq: int, copy: int, round_trip: float, now: float) -> Frame | None:
+        """That copy of `seq` is believed lost; gives the frame if it should leave again.
 
-        That is: no other copy travels, and somebody could still play it.
+        That is: somebody could still play it, and no newer copy left within the last `round_trip`
+        seconds, of which nothing can be known yet.
         """
         outstanding = self._frames.get(seq)
-        if outstanding is None:
+        if outstanding is None or outstanding.frame.due < now - RESEND_WINDOW:
             return None
-        outstanding.travelling -= 1
-        stale = outstanding.frame.due < now - RESEND_WINDOW
-        return None if stale or outstanding.travelling > 0 else outstanding.frame
+        is_newest = copy == outstanding.copies
+        return outstanding.frame if is_newest or outstanding.sent_at < now - round_trip else None
 
     def acknowledge(self, seq: int) -> bool:
         """A copy of `seq` arrived at the remote; False if that was known or is long past."""

@@ -181,7 +181,7 @@ def _silent_floor(
     last: float,
 ) -> float | None:
     sender, _ = ENDS[direction]
-    if episode.is_repeated or (episode.way is not None and episode.way[0].host != sender):
+    if episode.way is not None and episode.way[0].host != sender:
         return FRAME_CADENCE
     after = Stand.after(scenario, episode)
     old = Stand.before(scenario, episode).settled

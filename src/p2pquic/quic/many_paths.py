@@ -115,9 +115,9 @@ class ManyPathsConnection(QuicConnection):
         return len(self._peer_cid_available)
 
     def is_validated(self, path: PathAddress) -> bool:
-        """Whether the path is open at both ends and its remote address proved."""
-        open_path = self._paths.get(path)
-        return open_path is not None and open_path.is_validated and not open_path.retired
+        """Whether the path is open at both ends, its remote address proved, and nothing doubted."""
+        each = self._paths.get(path)
+        return each is not None and each.is_validated and not (each.is_doubted or each.retired)
 
     def rtt(self, path: PathAddress) -> float | None:
         """Smoothed round-trip time of an open path in seconds; None if never measured."""
@@ -149,7 +149,7 @@ class ManyPathsConnection(QuicConnection):
             path.vouch()
             self._adopt(path)
         if proven_rtt is not None:
-            path.is_validated = True
+            path.is_validated, path.is_doubted = True, False
             path.recovery.measure(proven_rtt, now)
         return True
 
@@ -162,11 +162,13 @@ class ManyPathsConnection(QuicConnection):
         self._paths[addr].ping_due = True
 
     def doubt(self, addr: PathAddress) -> None:
-        """Take back the proof of an open path: it has to answer a challenge again."""
+        """Have an open path show again that it lives, by answering a challenge.
+
+        Its address stays validated: what is sent there meanwhile is limited no more than before.
+        """
         path = self._paths[addr]
-        path.is_validated = False
+        path.is_doubted = True
         path.challenge_due = True
-        path.vouch()
 
     def close_path(self, addr: PathAddress, now: float) -> None:
         """Give a path up: its connection id is retired, what was in flight on it is lost.
@@ -271,8 +273,8 @@ class ManyPathsConnection(QuicConnection):
             if (sent := path.challenges.pop(answer, None)) is not None:
                 rtt = context.time - sent
                 path.recovery.measure(rtt, context.time)
-                if not path.is_validated:
-                    path.is_validated = True
+                if path.is_doubted or not path.is_validated:
+                    path.is_validated, path.is_doubted = True, False
                     self._tell(events.PathValidated(path.addr, rtt))
 
     def _handle_new_connection_id_frame(
@@ -312,7 +314,7 @@ class ManyPathsConnection(QuicConnection):
     ) -> None:
         path = cast(Path, network_path)
         if delivery != QuicDeliveryState.ACKED and path.addr in self._paths:
-            path.challenge_due = not path.is_validated
+            path.challenge_due = path.is_doubted or not path.is_validated
 
     def _write_application(self, builder: QuicPacketBuilder, network_path: Any, now: float) -> None:
         self._now = now

@@ -41,6 +41,7 @@ class Path(QuicNetworkPath):
         self.outbox: deque[bytes] = deque()
         self.cid: QuicConnectionId | None = None  # the other end's: what we send to
         self.host_sequence: int | None = None  # number of our id that the other end sends to
+        self.is_doubted = False  # it was validated, and has to show again that it lives
         self.retired = False  # the other end gave the path up
         self.challenge_due = False
         self.ping_due = False

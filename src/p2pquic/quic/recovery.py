@@ -31,9 +31,9 @@ from p2pquic.core.liveness import Answers
 
 BURST = 10  # packets sent without pacing after a pause: the initial window (RFC 9002 section 7.7),
 # and enough for all that is sent again after a move
-LEAST_WINDOW = 10  # datagrams: the initial window. A source of audio sends what it sends; a smaller
-# window would only make it late (on a path of 600 ms with some loss NewReno goes down to 2)
-STALE_FLIGHT = 1.0  # seconds beyond a round trip after which what was never acknowledged no longer
+LEAST_WINDOW = 20  # datagrams: two seconds of audio. Its source sends what it sends; a smaller window
+# would only make it late (on a path of 600 ms with some loss NewReno goes down to 2)
+STALE_FLIGHT = 0.5  # seconds beyond a round trip after which what was never acknowledged no longer
 # counts as in flight: a silent path would fill its window and shut out the frame it wakes up for
 INITIAL_RTT = 0.1  # seconds, until a path has answered; aioquic's default
 
@@ -48,7 +48,11 @@ class BurstPacer(QuicPacketPacer):
 
 
 class AudioCongestionControl(RenoCongestionControl):
-    """NewReno whose window never falls below the initial one."""
+    """NewReno whose window never falls below what audio needs, nor starts there."""
+
+    def __init__(self, *, max_datagram_size: int) -> None:
+        super().__init__(max_datagram_size=max_datagram_size)
+        self._keep_least()
 
     def on_packets_lost(self, *, now: float, packets: Iterable[QuicSentPacket]) -> None:
         super().on_packets_lost(now=now, packets=packets)

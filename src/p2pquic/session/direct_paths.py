@@ -198,7 +198,7 @@ class DirectPaths:
             elif connection.is_validated(path):
                 attempt.due = now + KEEPALIVE_INTERVAL
                 connection.challenge(path)
-            elif now - attempt.opened >= ATTEMPT_LIMIT and path != connection.selected:
+            elif now - attempt.opened >= ATTEMPT_LIMIT and not _is_in_use(connection, path, now):
                 connection.close_path(path, now)
                 del self._attempts[path]
                 self._punching.reopen(Pair(path.local, path.remote), now + attempt.wait)
@@ -206,5 +206,12 @@ class DirectPaths:
             else:
                 connection.challenge(path)
                 attempt.due = now + attempt.wait
-                attempt.wait *= 2
+                attempt.wait = min(2 * attempt.wait, ATTEMPT_LIMIT)
         return abandoned
+
+
+def _is_in_use(connection: MultipathConnection, path: DirectPath, now: float) -> bool:
+    """Whether audio takes it, or a copy of it does in the one direction in which it lives."""
+    answers = connection.answers(path)
+    shown = max(answers.heard_at, answers.answered_at)
+    return path == connection.selected or now - shown < ATTEMPT_LIMIT

@@ -56,17 +56,17 @@ class OutgoingFlow:
         """What goes into the DATAGRAM frame."""
         return encode_roq_datagram(RoqDatagram(AUDIO_FLOW, frame.payload))
 
-    def note_sent(self, seq: int) -> bool:
-        """A copy leaves; whether it is the first ever."""
-        return self._recent.note_sent(seq)
+    def note_sent(self, seq: int, now: float) -> int:
+        """A copy leaves; the how manieth it is, from 1."""
+        return self._recent.note_sent(seq, now)
 
     def acknowledge(self, seq: int) -> None:
         """A copy arrived."""
         self._recent.acknowledge(seq)
 
-    def lost(self, seq: int, now: float) -> Frame | None:
+    def lost(self, seq: int, copy: int, round_trip: float, now: float) -> Frame | None:
         """A copy got lost; the frame if it should leave again."""
-        return self._recent.lost(seq, now)
+        return self._recent.lost(seq, copy, round_trip, now)
 
     def unacknowledged(self, back: float) -> list[Frame]:
         """What is worth sending again by a path that is back since `back`, newest first."""

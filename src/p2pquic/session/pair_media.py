@@ -6,6 +6,8 @@ DATAGRAM --> IncomingFlow --> the player, once each    (and the trace, every cop
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from p2pquic.core.actions import Action, Log, PlayMedia, StopMedia
 from p2pquic.core.drops import DropLimit
 from p2pquic.core.errors import ProtocolError
@@ -24,6 +26,13 @@ from p2pquic.core.trace import (
 )
 from p2pquic.quic.connection import MultipathConnection
 from p2pquic.session.media_flows import IncomingFlow, OutgoingFlow
+
+
+class SentCopy(NamedTuple):
+    """Which copy of which frame a datagram carries; `number` counts from 1."""
+
+    seq: int
+    number: int
 
 
 class PairMedia:
@@ -68,9 +77,9 @@ class PairMedia:
         """A copy arrived at the other end."""
         self._outgoing.acknowledge(seq)
 
-    def lost(self, seq: int, now: float) -> Frame | None:
+    def lost(self, copy: SentCopy, round_trip: float, now: float) -> Frame | None:
         """A copy got lost; the frame if it should leave again."""
-        return self._outgoing.lost(seq, now)
+        return self._outgoing.lost(copy.seq, copy.number, round_trip, now)
 
     def unacknowledged(self, back: float) -> list[Frame]:
         """What is worth sending again by a path that is back since `back`, newest first."""
@@ -90,9 +99,9 @@ class PairMedia:
             stream = connection.get_next_available_stream_id(is_unidirectional=True)
             description = self._outgoing.describe(frame)
             connection.send_stream_data(stream, description, end_stream=True)
-        is_first = self._outgoing.note_sent(frame.seq)
-        connection.send_datagram(self._outgoing.datagram(frame), frame.seq, path, now)
-        self._log(FrameSent(frame.seq, name, self._remote, "first" if is_first else copy))
+        sent = SentCopy(frame.seq, self._outgoing.note_sent(frame.seq, now))
+        connection.send_datagram(self._outgoing.datagram(frame), sent, path, now)
+        self._log(FrameSent(frame.seq, name, self._remote, "first" if sent.number == 1 else copy))
 
     # ---- incoming ----------------------------------------------------------------------------
 

@@ -16,6 +16,8 @@ from p2pquic.quic.connection import MultipathConnection
 from p2pquic.session.direct_paths import DirectPaths
 from p2pquic.session.relay_route import RelayRoute
 
+MOST_STRAWS = 2  # paths; every frame goes on each of them as long as nothing answers
+
 
 class PairPaths:
     """Looks at sockets, connection and relay together; changes nothing."""
@@ -74,7 +76,21 @@ class PairPaths:
         selected = connection.selected
         if isinstance(selected, RelayPath) and len(self.sockets) > 1:
             others.append(selected)
-        return others[:1] + [path for path in others[1:] if path == self._relay.path]
+        refuges = others[:1] + [path for path in others[1:] if path == self._relay.path]
+        return refuges or self.straws(connection)
+
+    def straws(self, connection: MultipathConnection) -> list[PathAddress]:
+        """What is left to clutch at when no refuge answers: open paths of which nothing is known.
+
+        One of them may live in our direction alone; only acknowledgements can tell.
+        """
+        return [
+            path
+            for path in connection.paths
+            if path != connection.selected
+            and self.has_way_out(path)
+            and not connection.is_validated(path)
+        ][:MOST_STRAWS]
 
     def untried(self, connection: MultipathConnection) -> list[PathAddress]:
         """Direct paths that were opened and have not answered yet."""

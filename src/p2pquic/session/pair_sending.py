@@ -20,7 +20,7 @@ from p2pquic.core.frames import FRAME_CADENCE, Frame
 from p2pquic.core.path import PathAddress
 from p2pquic.core.trace import Copy
 from p2pquic.quic.connection import MultipathConnection
-from p2pquic.session.pair_media import PairMedia
+from p2pquic.session.pair_media import PairMedia, SentCopy
 from p2pquic.session.pair_paths import PairPaths
 from p2pquic.session.pair_trace import PairTrace
 
@@ -50,6 +50,7 @@ class PairSending:
         self._changed_at = now
         self._speaks = False  # audio of ours has begun
         self._in_doubt = False
+        self._in_need = False  # the doubt lasts
         self._beat_at: float | None = None  # when a small packet is due in a frame's place
         self._later: list[tuple[Frame, PathAddress, Copy]] = []
         self._later_at = now
@@ -87,15 +88,22 @@ class PairSending:
         refuges = self._paths.refuges(self._connection)
         self._copy(self._media.unacknowledged(now), refuges, now)
 
+    def lasting_doubt(self, now: float) -> None:
+        """No answer yet: now by whatever is open."""
+        self._in_need = True
+        straws = self._paths.straws(self._connection)
+        self._copy(self._media.unacknowledged(now), straws, now)
+
     def end_doubt(self) -> None:
         """It lives, or another path is selected."""
-        self._in_doubt = False
+        self._in_doubt = self._in_need = False
         if not self._speaks:
             self._beat_at = None
 
-    def send_lost(self, seq: int, now: float) -> None:
+    def send_lost(self, copy: SentCopy, now: float) -> None:
         """A copy of a frame got lost."""
-        frame = self._media.lost(seq, now)
+        rtts = [self._connection.rtt(path) or 0.0 for path in self._connection.paths]
+        frame = self._media.lost(copy, max(rtts), now)
         if frame is not None and self._connection.selected is not None:
             self._send(frame, self._connection.selected, "resend", now)
 
@@ -116,6 +124,8 @@ class PairSending:
         others: list[PathAddress] = []
         if self._in_doubt:
             others += self._paths.refuges(self._connection)
+        if self._in_need:
+            others += self._paths.straws(self._connection)
         if self.resilience == "hot":
             others += self._paths.companion(self._connection)
         if now - self._changed_at <= TRYING_OUT:

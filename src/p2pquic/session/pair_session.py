@@ -291,13 +291,13 @@ class PairSession:
                     self._on_confirmed(self._connection, now)
                 case events.DatagramArrived(path, data):
                     self._media.on_datagram(data, self._trace.name(path), now)
-                case events.DatagramAcknowledged(_, seq):
+                case events.DatagramAcknowledged(_, copy):
                     self._trace.count(lost=False)
-                    self._media.acknowledge(seq)
-                case events.DatagramLost(_, seq):
+                    self._media.acknowledge(copy.seq)
+                case events.DatagramLost(_, copy):
                     self._trace.count(lost=True)
                     if self._manager is not None:
-                        self._manager.sending.send_lost(seq, now)
+                        self._manager.sending.send_lost(copy, now)
                 case events.StreamData(data=data, ended=ended):
                     self._media.on_description(data, ended=ended, now=now)
                 case events.Terminated(error_code, reason):

@@ -54,6 +54,7 @@ class PathManager:
         self._media = media
         self._trace = trace
         self._liveness = PairLiveness(connection)
+        self._cut_off = False  # the last time our sockets changed, the selected path had none
         self._back_at: float | None = None  # since when a path is possible again, none chosen yet
 
     @property
@@ -89,14 +90,21 @@ class PathManager:
 
     def on_sockets(self, *, relay_moved: bool, now: float) -> None:
         """Our sockets changed, or the one the server hears us on."""
-        leg_moved = relay_moved and self.selected == self._relay.path
-        if leg_moved or not self.can_send:
+        in_use = self.selected
+        leg_moved = relay_moved and in_use == self._relay.path
+        is_back = self._cut_off and self.can_send
+        self._cut_off = not self.can_send
+        if leg_moved or is_back or self._cut_off:
             self._back_at = now
             self._try_blindly(now)
+        if is_back and isinstance(in_use, DirectPath):
+            self._doubt(in_use, now)  # who knows where the other end is by now
         if relay_moved and self._relay.local is not None:
             self._move_relay(now)
         else:
             self.choose(now)
+        if is_back and self.selected == in_use:
+            self._after_change(in_use, in_use, back=now - OWN_NEWS, now=now)
         self._close_dead_paths(now)
 
     def on_punched(self, path: DirectPath, rtt: float, now: float) -> None:
@@ -142,6 +150,7 @@ class PathManager:
             case Health.LASTING if turned:
                 for path in self._connection.paths:
                     self._connection.challenge(path)
+                self.sending.lasting_doubt(now)
             case Health.DEAD:
                 self._bury(self.selected, now)
 
@@ -174,7 +183,8 @@ class PathManager:
         if isinstance(before, DirectPath) and before != path:
             self._doubt(before, now)  # it may be dead in the direction that only they can see
         news = max(SLOW_NEWS, self._connection.rtt(path) or 0.0)
-        self._after_change(before, path, back=now - news, now=now)
+        if before != path or isinstance(path, RelayPath):  # the relay again is another leg of it
+            self._after_change(before, path, back=now - news, now=now)
         if not self._paths.has_way_out(path):
             self.choose(now)
 
@@ -192,12 +202,9 @@ class PathManager:
     ) -> None:
         """Send again what may have died on the path before; the new one works since `back`.
 
-        A change from the relay to a direct path is for the better: the relay still delivers. The
-        same direct path again is two ends of one mind; the relay again is another leg of it.
+        A change from the relay to a direct path is for the better: the relay still delivers.
         """
-        nothing_died = isinstance(path, DirectPath) and (
-            before == path or isinstance(before, RelayPath)
-        )
+        nothing_died = isinstance(path, DirectPath) and isinstance(before, RelayPath)
         self._liveness.chosen(now)
         self.sending.end_doubt()
         self._close_dead_paths(now)
@@ -205,8 +212,17 @@ class PathManager:
             self.sending.send_again(path, back, now)
 
     def _bury(self, path: PathAddress, now: float) -> None:
-        """Leave a path that is dead, if another one is known to live."""
-        candidates = self._paths.candidates(self._connection, self._liveness.doubted_since)
+        """Leave a path that is dead, if another one is known to live.
+
+        A path that still brings the other end's packets is dead in our direction alone. Then copies
+        go on by another, and theirs stay on the faster path: to leave it would be heard. Without
+        copies (lean) there is no such choice.
+        """
+        since = self._liveness.doubted_since
+        is_heard = since is not None and self._connection.answers(path).heard_at > since
+        if is_heard and self.sending.resilience != "lean":
+            return
+        candidates = self._paths.candidates(self._connection, since)
         others = [candidate for candidate in candidates if candidate.path != path]
         choice = choose(path, others, leads=self._config.is_client)
         if choice is None:
