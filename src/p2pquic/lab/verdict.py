@@ -14,6 +14,7 @@ in doubt; one that sends everything once (`lean`) may be on the slower way.
 
 from __future__ import annotations
 
+import bisect
 import itertools
 import math
 from collections.abc import Iterator, Mapping, Sequence
@@ -109,8 +110,9 @@ def judge(evidence: Evidence) -> Verdict:
         gaps = list(_gaps(direction, arrived, heard[receiver], slack, evidence))
         verdict.gaps.extend(gaps)
         verdict.faults.extend(_too_long(gaps, slack, evidence.end))
-        source = sources[sender]
-        verdict.faults.extend(_lost(direction, source, arrived, heard[receiver], slack, evidence))
+        verdict.faults.extend(
+            _lost(direction, sources[sender], arrived, heard[receiver], heard[sender], evidence)
+        )
     verdict.faults.extend(_decisions(evidence))
     verdict.faults.extend(_queues(evidence))
     verdict.faults.extend(_copies(evidence, sources, heard, slack))
@@ -206,7 +208,7 @@ def _noticing(direction: Direction, begin: float, end: float, evidence: Evidence
     """The gap that a silent death costs on the way the product was on, which need not be the
     oracle's: both ends speak on one path, and take the direct one for the sake of the server.
 
-    A round trip, two frames and the margin until it is noticed; then a frame, and the relay's detour.
+    A round trip, two frames and the margin until it is noticed; a frame, and the relay's detour.
     """
     world = evidence.world
     deaths = [
@@ -272,26 +274,32 @@ def _lost(
     source: Source,
     arrived: Arrivals,
     heard: Arrivals,
-    slack: Slack,
+    answers: Arrivals,
     evidence: Evidence,
 ) -> Iterator[Fault]:
     """What the oracle delivered in time and the product did not.
 
     In time: no older than the window when it came (or as old as they always are), and while frames
-    went on to come; what blind repetition saved besides, nobody is asked for. Three copies of a
-    frame may all be lost by chance, and so may a share of such frames; at every cut jitter decides
-    about some.
+    went on to come for as long as it takes to hear of it and answer. What blind repetition saved
+    besides, nobody is asked for. Three copies of a frame may all be lost by chance, and so may a
+    share of such frames; where no answer comes (`answers`: what the sender hears), a single one.
+    At every cut jitter decides about some.
     """
-    kept = set(_without_islands(sorted(heard.values()), TOLERANCE + slack.delay))
+    slack = Slack.of(evidence.world)
+    fastest = min((time - source.due(seq) for seq, time in heard.items()), default=0.0)
+    shortest = 2 * (fastest + FRAME_CADENCE) + TOLERANCE + slack.delay
+    kept = set(_without_islands(sorted(heard.values()), shortest))
     ages = {seq: time - source.due(seq) for seq, time in heard.items() if time in kept}
-    oldest = max(WINDOW, min(ages.values(), default=0.0) + TOLERANCE)
+    oldest = max(WINDOW, fastest + TOLERANCE)
     due = [
         seq
         for seq, age in ages.items()
         if age <= oldest and evidence.begin <= source.due(seq) <= evidence.end - LAST_WORDS
     ]
     missing = sorted(seq for seq in due if seq not in arrived)
-    expected = 3 * len(due) * slack.loss**3
+    times = sorted(answers.values())
+    unanswered = sum(not _is_answered(source.due(seq), times) for seq in due)
+    expected = 3 * len(due) * slack.loss**3 + unanswered * slack.loss
     allowed = expected + 4 * math.sqrt(expected) + bool(slack.loss)
     allowed += len(evidence.changes) * math.ceil(slack.jitter / FRAME_CADENCE)
     if len(missing) > allowed:
@@ -301,6 +309,12 @@ def _lost(
             f"{direction}: {len(missing)} of {len(due)}, {allowed:.1f} allowed; due {moments}",
             len(missing) - allowed,
         )
+
+
+def _is_answered(due: float, times: Sequence[float]) -> bool:
+    """Whether the sender hears anything soon enough to send a frame again; maybe nobody speaks."""
+    following = bisect.bisect(times, due)
+    return not times or (following < len(times) and times[following] <= due + WINDOW)
 
 
 def _copies(
