@@ -16,8 +16,8 @@ from typing import NamedTuple
 
 FRAME_CADENCE = 0.020  # seconds between two audio frames (Opus's usual frame)
 RESEND_WINDOW = 0.400  # seconds before a path came back; an older frame would be long past its turn
-MEMORY = 1.0  # seconds; the window, and the time that news of a path's return may take to travel
-MOST_FRAMES = 64  # somewhat more than a second holds at 50 frames/s; bounds a source run wild
+MEMORY = 1.2  # seconds; the window, and the time that news of a path's return may take to travel
+MOST_FRAMES = 64  # somewhat more than that holds at 50 frames/s; bounds a source run wild
 
 
 class Frame(NamedTuple):

@@ -41,12 +41,13 @@ class Answers:
     """What came back by one path; kept where packets are counted. Times in seconds.
 
     `heard_at`: the last authentic packet by this path. `answered_at`: the last acknowledgement,
-    by whatever path, of something newer sent on this one. `waiting_since`: when the oldest packet
-    left of those newer than all acknowledged.
+    by whatever path, of something newer sent on this one, which left at `arrived_from`.
+    `waiting_since`: when the oldest packet left of those newer than all acknowledged.
     """
 
     heard_at: float = -math.inf
     answered_at: float = -math.inf
+    arrived_from: float = -math.inf
     waiting_since: float | None = None
     time: float | None = None  # an acknowledgement usually takes, the wait for its ride included
     variation: float = 0.0
@@ -73,7 +74,7 @@ class Answers:
             deviation = abs(self.time - sample)
             self.variation += (deviation - self.variation) * _VARIATION_SMOOTHING
             self.time += (sample - self.time) * _SMOOTHING
-        self.answered_at = now
+        self.answered_at, self.arrived_from = now, newest_sent
         self.waiting_since = next_sent
 
 

@@ -26,12 +26,14 @@ class Candidate:
     """A path by which a packet could leave now: its local address is there.
 
     `proven`: the other end answered on it, and nothing has cast doubt on that since. `rtt` in
-    seconds, None if never measured. `interface` is the one it leaves by.
+    seconds, None if never measured. `fresh`: it showed within the last second or so that it lives.
+    `interface` is the one it leaves by.
     """
 
     path: PathAddress
     proven: bool
     rtt: float | None = None
+    fresh: bool = True
     interface: str = ""
 
 
@@ -58,7 +60,9 @@ def choose(
         return Choice(best.path, "this path answers")
     if here.path.kind == "relay" and best.path.kind == "direct":
         return Choice(best.path, "a direct path works")
-    if leads and here.path.kind == best.path.kind and _gain(here, best) >= SWITCH_GAIN:
+    if not leads or here.path.kind != best.path.kind or not best.fresh:
+        return None
+    if _gain(here, best) >= SWITCH_GAIN:
         return Choice(best.path, "this path is faster")
     return None
 
@@ -81,12 +85,14 @@ def companions(
 
 
 def _independence(current: PathAddress, interface: str, other: Candidate) -> int:
-    """How little a path shares with the current one: 0 nothing but its name, 2 the most."""
-    if other.interface != interface:
-        return 2
+    """How little a path shares with the current one: 0 all but its name, 3 the least.
+
+    Whether the relay reaches the other end by another interface of theirs, we cannot know.
+    """
+    apart = 2 * (other.interface != interface)
     if isinstance(current, DirectPath) and isinstance(other.path, DirectPath):
-        return int(current.remote.host != other.path.remote.host)
-    return int(current.kind != other.path.kind)
+        return apart + (current.remote.host != other.path.remote.host)
+    return apart or int(current.kind != other.path.kind)
 
 
 def _rank(candidate: Candidate) -> tuple[bool, bool, float, str]:

@@ -9,8 +9,10 @@ the mover it is the floor of an answer that takes the way the news of the move c
     mover sends     |----|----|----|---x..............|=> relay or direct
     other hears           |----|----|----|                    |=>      gap = first - last
 
-Where nobody says that a path died, somebody must first suspect it. That floor is of the best that
-is reasonable, with two margins that are ours (MARGIN) and F the frame cadence:
+Where nobody says that a path died, somebody must first suspect it. That floor is of a sender that
+learns from nothing but its own acknowledgements, with two margins that are ours (MARGIN) and F the
+frame cadence. It is what limits are set by; a sender that itself hears no frame any more, because
+both directions died, may be sooner, and its gap is then below.
 
     hedged   RTT + F + MARGIN   until acknowledgements are overdue: they ride on the next datagram
              + F                until the next frame is due, which goes by two paths

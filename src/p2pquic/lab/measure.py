@@ -225,7 +225,7 @@ def _passage(
     excused = sum(_is_excused(due, episode, flight) for due in missing)
     arrivals = sorted(ours.arrived.values())
     due = {ENDS[each][0]: sorted(frames.due.values()) for each, frames in run.frames.items()}
-    as_it_was = _as_it_was(episode, ours)
+    as_it_was = _as_it_was(episode, direction, ours, flight)
     return Passage(
         direction=direction,
         episode=episode,
@@ -249,20 +249,24 @@ def _flight(direction: Direction, scenario: Scenario, episode: Episode) -> float
     return Stand.before(scenario, episode).settled
 
 
-def _as_it_was(episode: Episode, frames: Frames) -> Episode:
-    """The episode with the moment of the cut as the last frame that still got through shows it."""
+def _as_it_was(episode: Episode, direction: Direction, frames: Frames, flight: float) -> Episode:
+    """The episode with the moment of the cut as the last frame that still got through shows it.
+
+    A kernel takes a moment, and on a busy machine a frame may be written down later than it left.
+    """
     if episode.is_silent:  # it took no time, and a frame may have come by another path
         return episode
+    sender, _ = ENDS[direction]
 
     def seen(move: MoveMade) -> MoveMade:
+        soon = max(move.usable, move.down_end + SOON)
         through = [
-            time
+            due if move.host == sender else due + flight
             for seq, (arrived, _) in frames.arrived.items()
-            for time in (frames.due.get(seq, arrived), arrived)
-            if move.down < time <= move.down_end
-            and arrived < max(move.usable, move.down_end + SOON)
+            if (due := frames.due.get(seq, arrived)) <= move.down_end
+            and arrived < (soon if move.host == sender else move.down_end)
         ]
-        return dataclasses.replace(move, down=max(through, default=move.down))
+        return dataclasses.replace(move, down=max([move.down, *through]))
 
     return dataclasses.replace(episode, moves=tuple(map(seen, episode.moves)))
 

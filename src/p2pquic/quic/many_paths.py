@@ -76,6 +76,8 @@ class ManyPathsConnection(QuicConnection):
             original_destination_connection_id=original_destination_connection_id,
         )
         self.heard_at = 0.0  # when the last packet of the other end came, whatever path
+        self.heard_elsewhere_at = 0.0  # the same, if it came beside the selected path, and not to
+        # probe: the other end does that in doubt
         self._accepts = config.accepts
         self._now = 0.0  # when the packet being written leaves
         self._paths: dict[PathAddress, Path] = {}
@@ -257,10 +259,13 @@ class ManyPathsConnection(QuicConnection):
             path.host_sequence = sequence
         self._welcome(path)
         path.recovery.answers.heard_at = context.time
-        ack_eliciting, _ = super()._payload_received(context, plain, crypto_frame_required)
-        if ack_eliciting and path is not self._selected and path.cid and path.ack_at is None:
-            path.ack_at = context.time + self._ack_delay
-        return ack_eliciting, True  # "only probing": stock then decides nothing about paths
+        eliciting, probing = super()._payload_received(context, plain, crypto_frame_required)
+        if eliciting and path is not self._selected:
+            if path.cid is not None and path.ack_at is None:
+                path.ack_at = context.time + self._ack_delay
+            if not probing:
+                self.heard_elsewhere_at = context.time
+        return eliciting, True  # "only probing": stock then decides nothing about paths
 
     def _handle_path_response_frame(
         self,

@@ -50,7 +50,7 @@ class BurstPacer(QuicPacketPacer):
 
 
 class AudioCongestionControl(RenoCongestionControl):
-    """NewReno whose window never falls below what audio needs, nor starts there."""
+    """NewReno whose window is never less than what audio needs."""
 
     def __init__(self, *, max_datagram_size: int) -> None:
         super().__init__(max_datagram_size=max_datagram_size)

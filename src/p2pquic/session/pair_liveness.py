@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from enum import Enum
 
+from p2pquic.core.frames import FRAME_CADENCE
 from p2pquic.core.liveness import (
     DEATH,
     STANDBY_LIMIT,
@@ -82,9 +83,16 @@ class PairLiveness:
         return self.health is not before
 
     def _evidence(self, cadence: bool) -> tuple[Answers, Expectation]:
-        """`cadence`: the other end is known to send audio."""
+        """`cadence`: the other end is known to send audio.
+
+        An end that sends none and speaks beside the selected path misses ours on it.
+        """
         path = self._connection.selected
         assert path is not None
         rtt = self._connection.rtt(path)
-        expectation = Expectation(self._chosen_at, cadence, INITIAL_RTT if rtt is None else rtt)
-        return self._connection.answers(path), expectation
+        answers = self._connection.answers(path)
+        speaks_elsewhere = self._connection.heard_elsewhere_at > answers.heard_at + FRAME_CADENCE
+        expectation = Expectation(
+            self._chosen_at, cadence or speaks_elsewhere, INITIAL_RTT if rtt is None else rtt
+        )
+        return answers, expectation

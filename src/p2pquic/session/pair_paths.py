@@ -16,6 +16,7 @@ from p2pquic.quic.connection import MultipathConnection
 from p2pquic.session.direct_paths import DirectPaths
 from p2pquic.session.relay_route import RelayRoute
 
+FRESH = 1.5  # seconds for which a sign of life is believed where nothing forces a change
 MOST_STRAWS = 2  # paths; every frame goes on each of them as long as nothing answers
 
 
@@ -40,7 +41,7 @@ class PairPaths:
         return self._relay.interface
 
     def candidates(
-        self, connection: MultipathConnection, doubted_since: float | None
+        self, connection: MultipathConnection, doubted_since: float | None, now: float
     ) -> list[Candidate]:
         """Every open path by which a packet could leave.
 
@@ -57,6 +58,7 @@ class PairPaths:
                     or _answered(connection, path) > doubted_since
                 ),
                 connection.rtt(path),
+                _answered(connection, path) >= now - FRESH,
                 self.interface_of(path),
             )
             for path in connection.paths
@@ -125,7 +127,9 @@ class PairPaths:
         selected = connection.selected
         if selected is None:
             return []
-        return companions(selected, self.interface_of(selected), self.candidates(connection, None))
+        return companions(
+            selected, self.interface_of(selected), self.candidates(connection, None, 0.0)
+        )
 
 
 def _answered(connection: MultipathConnection, path: PathAddress) -> float:

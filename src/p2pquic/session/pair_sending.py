@@ -62,10 +62,9 @@ class PairSending:
 
     def send_new(self, frame: Frame, now: float) -> None:
         """A frame has just been produced."""
-        assert self._connection.selected is not None
         self._speaks = True
         self._beat_at = now + FRAME_OVERDUE
-        self._send(frame, self._connection.selected, "first", now)
+        self._send(frame, self._selected, "first", now)
         self._copy([frame], self._others(now), now)
 
     def send_again(self, path: PathAddress, back: float, now: float) -> None:
@@ -94,8 +93,15 @@ class PairSending:
         straws = self._paths.straws(self._connection)
         self._copy(self._media.unacknowledged(now), straws, now)
 
+    def survive_doubt(self, back: float, now: float) -> None:
+        """The path lives: something that left at `back` got through. What left before may not."""
+        self.end_doubt()
+        frames = [frame for frame in self._media.unacknowledged(back) if frame.due < back]
+        self._later += [(frame, self._selected, "resend") for frame in frames]
+        self._later_at = now
+
     def end_doubt(self) -> None:
-        """It lives, or another path is selected."""
+        """Another path is selected."""
         self._in_doubt = self._in_need = False
         if not self._speaks:
             self._beat_at = None
@@ -104,8 +110,8 @@ class PairSending:
         """A copy of a frame got lost."""
         rtts = [self._connection.rtt(path) or 0.0 for path in self._connection.paths]
         frame = self._media.lost(copy, max(rtts), now)
-        if frame is not None and self._connection.selected is not None:
-            self._send(frame, self._connection.selected, "resend", now)
+        if frame is not None:
+            self._send(frame, self._selected, "resend", now)
 
     def tick(self, now: float) -> None:
         """The deadline has come: the older frames, or a sign of life where a frame would be."""
@@ -115,9 +121,14 @@ class PairSending:
                 self._send(frame, path, copy, now)
         if self._beat_at is not None and now >= self._beat_at:
             self._beat_at = now + FRAME_CADENCE
-            assert self._connection.selected is not None
-            for path in [self._connection.selected, *self._others(now)]:
+            for path in [self._selected, *self._others(now)]:
                 self._connection.ping(path)
+
+    @property
+    def _selected(self) -> PathAddress:
+        path = self._connection.selected
+        assert path is not None, "a confirmed connection has a path"
+        return path
 
     def _others(self, now: float) -> list[PathAddress]:
         """The paths beside the selected one that a frame goes on now."""
@@ -130,7 +141,7 @@ class PairSending:
             others += self._paths.companion(self._connection)
         if now - self._changed_at <= TRYING_OUT:
             others += self._paths.untried(self._connection)
-        return [path for path in dict.fromkeys(others) if path != self._connection.selected]
+        return [path for path in dict.fromkeys(others) if path != self._selected]
 
     def _copy(
         self,

@@ -142,7 +142,8 @@ class PathManager:
         turned = self._liveness.look(now, cadence=self._hears_cadence)
         match self._liveness.health:
             case Health.LIVES if turned:
-                self.sending.end_doubt()
+                answers = self._connection.answers(self.selected)
+                self.sending.survive_doubt(answers.arrived_from, now)
             case Health.DOUBTED if turned:
                 self._trace.suspected(self.selected, self._liveness.reason)
                 self._relay.doubt(now)
@@ -156,7 +157,7 @@ class PathManager:
 
     def choose(self, now: float) -> None:
         """Apply the rule; change the path if it says so."""
-        candidates = self._paths.candidates(self._connection, self._liveness.doubted_since)
+        candidates = self._paths.candidates(self._connection, self._liveness.doubted_since, now)
         choice = choose(self.selected, candidates, leads=self._config.is_client)
         if choice is not None:
             self._change(choice.path, choice.reason, now)
@@ -222,7 +223,7 @@ class PathManager:
         is_heard = since is not None and self._connection.answers(path).heard_at > since
         if is_heard and self.sending.resilience != "lean":
             return
-        candidates = self._paths.candidates(self._connection, since)
+        candidates = self._paths.candidates(self._connection, since, now)
         others = [candidate for candidate in candidates if candidate.path != path]
         choice = choose(path, others, leads=self._config.is_client)
         if choice is None:
