@@ -17,6 +17,7 @@ from p2pquic.lab.worlds_command import read_world
 REGRESSIONS = sorted((Path(__file__).parent / "regressions").glob("*.json"))
 SEEDS = 200
 CHUNK = 10
+KNOWN_TO_FAIL: dict[int, str] = {}
 
 
 def check(world: World) -> list[str]:
@@ -27,8 +28,21 @@ def check(world: World) -> list[str]:
 @pytest.mark.slow
 @pytest.mark.parametrize("first", range(0, SEEDS, CHUNK))
 def test_random_worlds_of_fixed_seeds(first: int) -> None:
-    worlds = [random_world(seed, SHORT_SPAN) for seed in range(first, first + CHUNK)]
+    seeds = set(range(first, first + CHUNK)) - KNOWN_TO_FAIL.keys()
+    worlds = [random_world(seed, SHORT_SPAN) for seed in sorted(seeds)]
     assert not [fault for world in worlds for fault in check(world)]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "seed",
+    [
+        pytest.param(seed, marks=pytest.mark.xfail(reason=reason, strict=True))
+        for seed, reason in KNOWN_TO_FAIL.items()
+    ],
+)
+def test_random_worlds_that_ask_too_much_yet(seed: int) -> None:
+    assert not check(random_world(seed, SHORT_SPAN))
 
 
 @pytest.mark.slow

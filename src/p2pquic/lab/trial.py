@@ -51,13 +51,14 @@ def held_by(thing: object) -> int:
     """How many things lie in all the containers that can be reached from an object of ours.
 
     Every queue, list and table of a session is one, whatever its name, so none can grow unseen.
+    Bytes are not things.
     """
     count = 0
     seen: set[int] = set()
     waiting = [thing]
     while waiting:
         each = waiting.pop()
-        if id(each) in seen or isinstance(each, str | bytes | int | float | type):
+        if id(each) in seen or isinstance(each, str | bytes | bytearray | int | float | type):
             continue
         seen.add(id(each))
         if isinstance(each, Mapping):

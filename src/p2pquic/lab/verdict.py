@@ -14,17 +14,18 @@ in doubt; one that sends everything once (`lean`) may be on the slower way.
 
 from __future__ import annotations
 
+import bisect
 import itertools
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from p2pquic.core.trace import Closed, Entry, FrameSent, FrameUnsent, PathSelected
-from p2pquic.lab.flooding import WINDOW, Source
+from p2pquic.lab.flooding import MARGIN, WINDOW, Source
 from p2pquic.lab.floor import DIRECTIONS, ENDS, Direction
 from p2pquic.lab.measure import frames_of
 from p2pquic.lab.oracle import Arrivals, ask_the_oracle
-from p2pquic.lab.scenarios import FRAME_CADENCE, Change
+from p2pquic.lab.scenarios import FRAME_CADENCE, SERVER, Change, ChangeKind, Link
 from p2pquic.lab.worlds import World
 
 TOLERANCE = 0.060  # seconds a gap may be longer than the oracle's: three frames
@@ -34,9 +35,11 @@ DECISIONS_BESIDES = 2  # a faster path that was found late
 DOUBT = 1.5  # seconds that a change may keep an end in doubt
 WAYS_IN_DOUBT = 2  # copies of a frame beside the first while in doubt
 SHARE_OF_DUPLICATES = 0.02  # of frames, without any change
-MOST_HELD = 20_000  # things in all containers of one session
+MOST_HELD = 6_000  # things in all containers of one session; two seconds unanswered are 4,500
 LAST_WORDS = 0.8  # seconds before the end whose frames may still have been on the way
 EDGE = 0.1  # seconds by which the oracle's gaps may lie beside the product's
+LOOK_BACK = 0.5  # seconds before a gap in which its cause may lie: a slow pipe empties first
+SILENT_DEATHS: frozenset[ChangeKind] = frozenset({"link_dies", "way_dies", "nat_forgets"})
 HEARD = 1.0  # seconds a path must exist for the call to be alive
 
 
@@ -107,8 +110,9 @@ def judge(evidence: Evidence) -> Verdict:
         gaps = list(_gaps(direction, arrived, heard[receiver], slack, evidence))
         verdict.gaps.extend(gaps)
         verdict.faults.extend(_too_long(gaps, slack, evidence.end))
-        source = sources[sender]
-        verdict.faults.extend(_lost(direction, source, arrived, heard[receiver], slack, evidence))
+        verdict.faults.extend(
+            _lost(direction, sources[sender], arrived, heard[receiver], heard[sender], evidence)
+        )
     verdict.faults.extend(_decisions(evidence))
     verdict.faults.extend(_queues(evidence))
     verdict.faults.extend(_copies(evidence, sources, heard, slack))
@@ -117,8 +121,11 @@ def judge(evidence: Evidence) -> Verdict:
 
 @dataclass(frozen=True, slots=True)
 class Slack:
-    """What the oracle does not know of: loss and jitter on the worst path, the relay's; in `lean`
-    manner also `detour`, by how much a single way may be slower than the best of all. Seconds.
+    """What the oracle does not know of: loss and jitter on the worst path, the relay's; and
+    `detour`, by how much the way taken may be slower than the oracle's. Seconds.
+
+    A `lean` end must choose one way of all. And both ends speak on one path: if a way dies, the
+    direction that lives goes round by the relay too.
     """
 
     loss: float
@@ -133,10 +140,15 @@ class Slack:
         relayed = (mover, other, server, server)
         slowest = sum(max(each.delay for each in ends) for ends in relayed)
         fastest = sum(min(each.delay for each in ends) for ends in (mover, other))
+        detour = slowest - fastest if world.resilience == "lean" else 0.0
+        if any(
+            change.kind == "way_dies" for move in world.scenario.moves for change in move.changes
+        ):
+            detour = max(detour, 2 * server[0].delay)
         return cls(
             loss=1.0 - math.prod(1.0 - max(each.loss for each in ends) for ends in relayed),
             jitter=sum(max(each.jitter for each in ends) for ends in relayed),
-            detour=slowest - fastest if world.resilience == "lean" else 0.0,
+            detour=detour,
         )
 
     @property
@@ -183,12 +195,49 @@ def _gaps(
         if b <= begin or b - a <= FRAME_CADENCE + TOLERANCE:
             continue
         around = [y - x for x, y in oracle if x < b + EDGE and y > a - EDGE]
+        around.append(_noticing(direction, a, b, evidence))
         last = max(
             (change for change in evidence.changes if change.at < b),
             default=None,
             key=lambda change: change.at,
         )
         yield Gap(direction, a, b - a, max(around, default=0.0), last.kind if last else "none")
+
+
+def _noticing(direction: Direction, begin: float, end: float, evidence: Evidence) -> float:
+    """The gap that a silent death costs on the way the product was on, which need not be the
+    oracle's: both ends speak on one path, and take the direct one for the sake of the server.
+
+    A round trip, two frames and the margin until it is noticed; a frame, and the relay's detour.
+    """
+    world = evidence.world
+    deaths = [
+        change.at
+        for change in evidence.changes
+        if change.kind in SILENT_DEATHS and begin - LOOK_BACK <= change.at <= end
+    ]
+    if not deaths or world.resilience == "hot":
+        return 0.0
+    detour = 2 * world.scenario.topology.server.interfaces[0].delay
+    round_trip = 2 * max(_transit(direction, time, evidence) for time in deaths)
+    return round_trip + 3 * FRAME_CADENCE + MARGIN + detour
+
+
+def _transit(direction: Direction, time: float, evidence: Evidence) -> float:
+    """One way on the path in use at a time, in seconds, as both ends' traces tell."""
+    interfaces = evidence.world.scenario.topology.interfaces
+    total = 0.0
+    for name in ENDS[direction]:
+        chosen = [
+            entry.record.path
+            for entry in evidence.traces[name]
+            if isinstance(entry.record, PathSelected) and entry.t <= time
+        ]
+        kind, interface, *_ = chosen[-1].split("/")
+        total += interfaces[Link(name, interface)].delay
+        if kind == "relay":
+            total += interfaces[Link(SERVER, "eth0")].delay
+    return total
 
 
 def _without_islands(times: Sequence[float], shortest: float) -> list[float]:
@@ -225,25 +274,34 @@ def _lost(
     source: Source,
     arrived: Arrivals,
     heard: Arrivals,
-    slack: Slack,
+    answers: Arrivals,
     evidence: Evidence,
 ) -> Iterator[Fault]:
     """What the oracle delivered in time and the product did not.
 
-    In time: no older than the window when it came, but for the fastest way's delay; what blind
-    repetition on a slow way saved besides, nobody is asked for. Three copies of a frame may all be
-    lost by chance, and so may a share of such frames.
+    In time: no older than the window when it came (or as old as they always are), and while frames
+    went on to come for as long as it takes to hear of it and answer. What blind repetition saved
+    besides, nobody is asked for. Three copies of a frame may all be lost by chance, and so may a
+    share of such frames; where no answer comes (`answers`: what the sender hears), a single one.
+    At every cut jitter decides about some.
     """
-    ages = {seq: time - source.due(seq) for seq, time in heard.items()}
-    oldest = WINDOW + min(ages.values(), default=0.0)
+    slack = Slack.of(evidence.world)
+    fastest = min((time - source.due(seq) for seq, time in heard.items()), default=0.0)
+    shortest = 2 * (fastest + FRAME_CADENCE) + TOLERANCE + slack.delay
+    kept = set(_without_islands(sorted(heard.values()), shortest))
+    ages = {seq: time - source.due(seq) for seq, time in heard.items() if time in kept}
+    oldest = max(WINDOW, fastest + TOLERANCE)
     due = [
         seq
         for seq, age in ages.items()
         if age <= oldest and evidence.begin <= source.due(seq) <= evidence.end - LAST_WORDS
     ]
     missing = sorted(seq for seq in due if seq not in arrived)
-    expected = 3 * len(due) * slack.loss**3
+    times = sorted(answers.values())
+    unanswered = sum(not _is_answered(source.due(seq), times) for seq in due)
+    expected = 3 * len(due) * slack.loss**3 + unanswered * slack.loss
     allowed = expected + 4 * math.sqrt(expected) + bool(slack.loss)
+    allowed += len(evidence.changes) * math.ceil(slack.jitter / FRAME_CADENCE)
     if len(missing) > allowed:
         moments = ", ".join(f"{source.due(seq):.3f}" for seq in missing[:8])
         yield Fault(
@@ -251,6 +309,12 @@ def _lost(
             f"{direction}: {len(missing)} of {len(due)}, {allowed:.1f} allowed; due {moments}",
             len(missing) - allowed,
         )
+
+
+def _is_answered(due: float, times: Sequence[float]) -> bool:
+    """Whether the sender hears anything soon enough to send a frame again; maybe nobody speaks."""
+    following = bisect.bisect(times, due)
+    return not times or (following < len(times) and times[following] <= due + WINDOW)
 
 
 def _copies(
