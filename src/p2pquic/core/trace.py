@@ -8,9 +8,10 @@ stay; new ones may be added, and a reader ignores what it does not know.
 from __future__ import annotations
 
 import dataclasses
-import json
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
+
+import msgspec
 
 from p2pquic.core.errors import ProtocolError
 from p2pquic.core.events import Resilience
@@ -279,10 +280,9 @@ class Entry:
 
 def to_line(entry: Entry) -> str:
     """One line of JSON without its line end."""
-    fields: dict[str, Any] = {"t": round(entry.t, 6), "event": entry.record.event}
-    for field in dataclasses.fields(entry.record):
-        fields[field.name] = getattr(entry.record, field.name)
-    return json.dumps(fields, separators=(",", ":"))
+    record = entry.record
+    fields = {"t": round(entry.t, 6), "event": record.event, **vars(record)}
+    return msgspec.json.encode(fields).decode()
 
 
 def from_line(line: str) -> Entry | None:
@@ -292,11 +292,11 @@ def from_line(line: str) -> Entry | None:
         ProtocolError: the line is not a trace record.
     """
     try:
-        fields = json.loads(line)
+        fields = msgspec.json.decode(line)
         cls = _RECORDS.get(fields["event"])
         if cls is None:
             return None
         names = {field.name for field in dataclasses.fields(cls)}
         return Entry(float(fields["t"]), cls(**{k: v for k, v in fields.items() if k in names}))
-    except (ValueError, TypeError, KeyError) as error:
+    except (msgspec.DecodeError, ValueError, TypeError, KeyError) as error:
         raise ProtocolError(f"not a trace record: {line[:80]!r} ({error})") from None

@@ -72,7 +72,7 @@ class Driver:
         self._timer: asyncio.TimerHandle | None = None
         self._finished: asyncio.Future[Finish] = self._loop.create_future()
         self._addresses: tuple[LocalAddress, ...] = ()
-        self.sockets = UdpSockets(self._on_datagram, self.record)
+        self.sockets = UdpSockets(self._on_datagram, self.record, on_read=self._arm)
         on_callback_error(self.fail)
 
     def run(self, session: Machine, media: MediaSink | None = None) -> None:
@@ -80,6 +80,7 @@ class Driver:
         self._session = session
         self._media = media
         self._feed_waiting()
+        self._arm()
 
     def feed(self, event: Event) -> None:
         """Hand one event to the session and perform what it orders, before returning.
@@ -89,6 +90,7 @@ class Driver:
         self._waiting.append(event)
         if not self._handling:
             self._feed_waiting()
+            self._arm()
 
     def follow(self, addresses: tuple[LocalAddress, ...]) -> None:
         """These are the usable addresses now: have their sockets and tell the session."""
@@ -130,7 +132,6 @@ class Driver:
             for action in self._session.handle(event, time.monotonic()):
                 self._perform(action)
         self._handling = False
-        self._arm()
 
     def _perform(self, action: Action) -> None:
         match action:
@@ -174,7 +175,9 @@ class Driver:
         self.feed(DeadlinePassed())
 
     def _on_datagram(self, *fields: Any) -> None:
-        self.feed(DatagramReceived(*fields))
+        """Feed it; the timer is set when all that came with it is fed."""
+        self._waiting.append(DatagramReceived(*fields))
+        self._feed_waiting()
 
     def _finish(self, finish: Finish) -> None:
         if not self._finished.done():

@@ -72,11 +72,20 @@ def _forbid_fragments(udp: socket.socket) -> None:
 
 
 class UdpSockets:
-    """The open sockets of one process, read through the running asyncio loop."""
+    """The open sockets of one process, read through the running asyncio loop.
 
-    def __init__(self, on_datagram: OnDatagram, on_record: OnRecord) -> None:
+    One wake-up may bring many datagrams: `on_datagram` for each, then `on_read` once.
+    """
+
+    def __init__(
+        self,
+        on_datagram: OnDatagram,
+        on_record: OnRecord,
+        on_read: Callable[[], None] = lambda: None,
+    ) -> None:
         self._on_datagram = on_datagram
         self._on_record = on_record
+        self._on_read = on_read
         self._open: dict[LocalSocket, socket.socket] = {}
         self._ports: dict[LocalAddress, int] = {}  # that an address had, oldest first
         self.faults: Counter[tuple[LocalSocket, str]] = Counter()
@@ -172,6 +181,10 @@ class UdpSockets:
         udp.close()
 
     def _on_readable(self, local: LocalSocket, udp: socket.socket) -> None:
+        self._read(local, udp)
+        self._on_read()
+
+    def _read(self, local: LocalSocket, udp: socket.socket) -> None:
         for _ in range(READS_PER_WAKE):
             if local not in self._open:
                 return  # what the last datagram led to closed this socket
