@@ -22,7 +22,7 @@ from p2pquic.core.frames import FRAME_CADENCE
 
 LEAST_MARGIN = 0.010  # seconds an answer may be later than usual: what schedulers and queues do
 SILENCE_MARGIN = 0.015  # seconds a third frame may be late: nothing but our own patience
-VARIATIONS = 4  # times the mean deviation of answers: as in RFC 9002 section 6.2.1
+VARIATIONS = 4  # times the mean deviation: as in RFC 9002 section 6.2.1
 MISSING_FRAMES = 2  # in a row without an arrival; one is lost now and then
 LATE_SHARES = (0.01, 0.03)  # of answers that came a frame late: beyond each of them one frame more
 # is waited for, since losses that follow each other become likely
@@ -33,6 +33,7 @@ STANDBY_LIMIT = 0.1  # seconds of suspicion after which every path is asked whet
 
 _SMOOTHING = 1 / 8  # weight of a new answer time (RFC 9002 section 5.3)
 _VARIATION_SMOOTHING = 1 / 4
+_DELAY_SMOOTHING = 1 / 16
 _LATE_SMOOTHING = 1 / 128  # two and a half seconds of audio
 
 
@@ -51,7 +52,15 @@ class Answers:
     waiting_since: float | None = None
     time: float | None = None  # an acknowledgement usually takes, the wait for its ride included
     variation: float = 0.0
+    delay: float = 0.0  # by which a packet usually comes later after the one before than a frame
     late_share: float = field(default=0.0)  # of acknowledgements, those a frame late
+
+    def heard(self, now: float) -> None:
+        """An authentic packet came by this path."""
+        longest = MISSING_FRAMES * FRAME_CADENCE  # beyond it is silence, and says nothing of jitter
+        delay = min(longest, max(0.0, now - self.heard_at - FRAME_CADENCE))
+        self.delay += (delay - self.delay) * _DELAY_SMOOTHING
+        self.heard_at = now
 
     def sent(self, now: float) -> None:
         """Something left that asks for an acknowledgement."""
@@ -111,7 +120,7 @@ def silent_from(answers: Answers, expectation: Expectation) -> float:
         return math.inf
     begins = expectation.chosen_at + expectation.rtt + FRAME_CADENCE
     last = max(answers.heard_at, answers.answered_at, begins)
-    margin = max(SILENCE_MARGIN, VARIATIONS * answers.variation)
+    margin = max(SILENCE_MARGIN, VARIATIONS * answers.delay)
     return last + MISSING_FRAMES * FRAME_CADENCE + margin
 
 

@@ -258,7 +258,7 @@ class ManyPathsConnection(QuicConnection):
             path.retired = path.retired and sequence == path.host_sequence
             path.host_sequence = sequence
         self._welcome(path)
-        path.recovery.answers.heard_at = context.time
+        path.recovery.answers.heard(context.time)
         eliciting, probing = super()._payload_received(context, plain, crypto_frame_required)
         if eliciting and path is not self._selected:
             if path.cid is not None and path.ack_at is None:

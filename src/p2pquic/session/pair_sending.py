@@ -4,7 +4,7 @@ every frame         on the selected path
 in hot manner       and on the path that shares least with it
 in doubt            and on every refuge, first of all what nobody has acknowledged yet
 after a change      the newest unacknowledged one at once, the older ones a breath later,
-                    and for a moment duplicates on the paths that are being tried out
+                    and until it answers, duplicates on the paths that are being tried out
 lost                again, unless another copy travels
 nothing to say      a small packet in a frame's place, so that silence means something
 
@@ -24,9 +24,6 @@ from p2pquic.session.pair_media import PairMedia, SentCopy
 from p2pquic.session.pair_paths import PairPaths
 from p2pquic.session.pair_trace import PairTrace
 
-TRYING_OUT = (
-    0.1  # seconds after a change in which untried paths get duplicates: one long round trip
-)
 FRAME_OVERDUE = 1.75 * FRAME_CADENCE  # seconds without a frame: the source is silent, not late
 
 
@@ -65,7 +62,7 @@ class PairSending:
         self._speaks = True
         self._beat_at = now + FRAME_OVERDUE
         self._send(frame, self._selected, "first", now)
-        self._copy([frame], self._others(now), now)
+        self._copy([frame], self._others(), now)
 
     def send_again(self, path: PathAddress, back: float, now: float) -> None:
         """Send what may have died before `path` took over; that is possible since `back`.
@@ -77,7 +74,7 @@ class PairSending:
         self._later, self._later_at = [(frame, path, "resend") for frame in frames[1:]], now
         if frames:
             self._send(frames[0], path, "resend", now)
-            self._copy(frames[:1], self._others(now), now)
+            self._copy(frames[:1], self._others(), now)
 
     def begin_doubt(self, now: float) -> None:
         """The selected path may be dead: what it has not delivered goes elsewhere too, at once."""
@@ -121,7 +118,7 @@ class PairSending:
                 self._send(frame, path, copy, now)
         if self._beat_at is not None and now >= self._beat_at:
             self._beat_at = now + FRAME_CADENCE
-            for path in [self._selected, *self._others(now)]:
+            for path in [self._selected, *self._others()]:
                 self._connection.ping(path)
 
     @property
@@ -130,7 +127,7 @@ class PairSending:
         assert path is not None, "a confirmed connection has a path"
         return path
 
-    def _others(self, now: float) -> list[PathAddress]:
+    def _others(self) -> list[PathAddress]:
         """The paths beside the selected one that a frame goes on now."""
         others: list[PathAddress] = []
         if self._in_doubt:
@@ -139,7 +136,7 @@ class PairSending:
             others += self._paths.straws(self._connection)
         if self.resilience == "hot":
             others += self._paths.companion(self._connection)
-        if now - self._changed_at <= TRYING_OUT:
+        if self._connection.answers(self._selected).arrived_from < self._changed_at:
             others += self._paths.untried(self._connection)
         return [path for path in dict.fromkeys(others) if path != self._selected]
 
