@@ -58,11 +58,11 @@ def choose(
     here = by_path[current]
     if not here.proven:
         return Choice(best.path, "this path answers")
+    if not best.fresh:  # nothing forces us to believe an old proof
+        return None
     if here.path.kind == "relay" and best.path.kind == "direct":
         return Choice(best.path, "a direct path works")
-    if not leads or here.path.kind != best.path.kind or not best.fresh:
-        return None
-    if _gain(here, best) >= SWITCH_GAIN:
+    if leads and here.path.kind == best.path.kind and _gain(here, best) >= SWITCH_GAIN:
         return Choice(best.path, "this path is faster")
     return None
 

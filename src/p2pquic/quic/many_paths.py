@@ -153,6 +153,7 @@ class ManyPathsConnection(QuicConnection):
         if proven_rtt is not None:
             path.is_validated, path.is_doubted = True, False
             path.recovery.measure(proven_rtt, now)
+            path.recovery.answers.heard(now)
         return True
 
     def challenge(self, addr: PathAddress) -> None:

@@ -3,8 +3,8 @@
 every frame         on the selected path
 in hot manner       and on the path that shares least with it
 in doubt            and on every refuge, first of all what nobody has acknowledged yet
-after a change      the newest unacknowledged one at once, the older ones a breath later,
-                    and until it answers, duplicates on the paths that are being tried out
+after a change      the newest unacknowledged one at once, the older ones a breath later, and
+                    until the new path answers, on the refuges and on what is being tried out
 lost                again, unless another copy travels
 nothing to say      a small packet in a frame's place, so that silence means something
 
@@ -130,13 +130,14 @@ class PairSending:
     def _others(self) -> list[PathAddress]:
         """The paths beside the selected one that a frame goes on now."""
         others: list[PathAddress] = []
-        if self._in_doubt:
+        moving = self._connection.answers(self._selected).arrived_from < self._changed_at
+        if self._in_doubt or moving:
             others += self._paths.refuges(self._connection)
         if self._in_need:
             others += self._paths.straws(self._connection)
         if self.resilience == "hot":
             others += self._paths.companion(self._connection)
-        if self._connection.answers(self._selected).arrived_from < self._changed_at:
+        if moving:
             others += self._paths.untried(self._connection)
         return [path for path in dict.fromkeys(others) if path != self._selected]
 
