@@ -13,6 +13,7 @@ import heapq
 import itertools
 import os
 import struct
+import time
 from dataclasses import dataclass, field
 from time import process_time
 
@@ -46,6 +47,7 @@ class Host:
     machine: Machine
     socket: LocalSocket
     traced: bool = False
+    pause: float = 0.0
     cpu: float = 0.0
     heard: int = 0
     path: str = ""
@@ -54,6 +56,8 @@ class Host:
 
     def feed(self, event: Event, now: float) -> None:
         """Hand an event to the session; what it sends waits in `actions`."""
+        if self.pause:
+            time.sleep(self.pause)
         begin = process_time()
         actions = self.machine.handle(event, now)
         self.wake_at = self.machine.deadline
@@ -140,12 +144,19 @@ class CallWorld:
         host.actions.clear()
 
 
-def call_cpu(count: int, *, relay: RelayUse = "auto", traced: bool = False) -> float:
-    """Percent of a core that one peer's session takes, over `count` frames each way."""
+def call_cpu(
+    count: int, *, relay: RelayUse = "auto", traced: bool = False, pause: float = 0.0
+) -> float:
+    """Percent of a core that one peer's session takes, over `count` frames each way.
+
+    With a `pause` (real seconds) before each event the processor's caches have turned to other
+    things meanwhile, as they have in a process of its own.
+    """
     world = CallWorld(relay=relay, traced=traced)
     for host in world.peers:
         host.cpu = 0.0
         host.heard = 0
+        host.pause = pause
     seconds = count * FRAME_CADENCE
     world.run(seconds)
     assert all(abs(host.heard - count) <= 1 for host in world.peers), "frames got lost in memory"

@@ -24,6 +24,12 @@ BENCHMARKS: Mapping[str, Sequence[Benchmark]] = {
             "call, the same with its trace", "% of a core", partial(call_cpu, traced=True), 1500
         ),
         Benchmark(
+            "call, the same, 10 ms before each event",
+            "% of a core",
+            partial(call_cpu, pause=0.01),
+            100,
+        ),
+        Benchmark(
             "call, by the relay all the time", "% of a core", partial(call_cpu, relay="only"), 1500
         ),
     ),
