@@ -13,6 +13,7 @@ In lean manner there are no copies: where one would go, a small packet asks for 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from p2pquic.core.events import Resilience
@@ -37,20 +38,19 @@ class PairSending:
         paths: PairPaths,
         trace: PairTrace,
         resilience: Resilience,
-        now: float,
     ) -> None:
         self.resilience = resilience
         self._connection = connection
         self._media = media
         self._paths = paths
         self._trace = trace
-        self._changed_at = now
+        self._changed_at = -math.inf  # when a path took over from one that may be dead
         self._speaks = False  # audio of ours has begun
         self._in_doubt = False
         self._in_need = False  # the doubt lasts
         self._beat_at: float | None = None  # when a small packet is due in a frame's place
         self._later: list[tuple[Frame, PathAddress, Copy]] = []
-        self._later_at = now
+        self._later_at = math.inf
 
     @property
     def deadline(self) -> float | None:

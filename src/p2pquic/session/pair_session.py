@@ -322,7 +322,6 @@ class PairSession:
             self._paths,
             self._media,
             self._trace,
-            now,
         )
         self._manager.sending.resilience = self._resilience
         self._statistics_at = now + STATISTICS_INTERVAL

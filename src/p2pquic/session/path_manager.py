@@ -43,9 +43,8 @@ class PathManager:
         paths: PairPaths,
         media: PairMedia,
         trace: PairTrace,
-        now: float,
     ) -> None:
-        self.sending = PairSending(connection, media, paths, trace, config.resilience, now)
+        self.sending = PairSending(connection, media, paths, trace, config.resilience)
         self._config = config
         self._connection = connection
         self._direct = direct
