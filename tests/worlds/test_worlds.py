@@ -17,7 +17,11 @@ from p2pquic.lab.worlds_command import read_world
 REGRESSIONS = sorted((Path(__file__).parent / "regressions").glob("*.json"))
 SEEDS = 200
 CHUNK = 10
-KNOWN_TO_FAIL: dict[int, str] = {}
+KNOWN_TO_FAIL: dict[int, str] = {  # by seed
+    75: "a NAT forgets twice and three ways die within half a second: 590 ms instead of 423",
+    84: "from the relay to a direct path and back while a NAT forgets: a second gap of 119 ms",
+    126: "the relay's first challenge is lost, and the end that waits says nothing any more",
+}
 
 
 def check(world: World) -> list[str]:

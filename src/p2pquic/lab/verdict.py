@@ -242,15 +242,24 @@ def _transit(direction: Direction, time: float, evidence: Evidence) -> float:
 
 def _without_islands(times: Sequence[float], shortest: float) -> list[float]:
     """Arrivals less the stretches that a listener who is `shortest` late would miss whole."""
-    kept: list[float] = []
+    return [
+        time
+        for stretch in _stretches(times)
+        if stretch[-1] - stretch[0] >= shortest
+        for time in stretch
+    ]
+
+
+def _stretches(times: Sequence[float]) -> Iterator[list[float]]:
+    """Arrivals that follow one another without a gap."""
     stretch: list[float] = []
-    for time in [*times, math.inf]:
+    for time in times:
         if stretch and time - stretch[-1] > 2 * FRAME_CADENCE:
-            if stretch[-1] - stretch[0] >= shortest:
-                kept += stretch
+            yield stretch
             stretch = []
         stretch.append(time)
-    return kept
+    if stretch:
+        yield stretch
 
 
 def _too_long(gaps: Sequence[Gap], slack: Slack, end: float) -> Iterator[Fault]:
@@ -279,16 +288,24 @@ def _lost(
 ) -> Iterator[Fault]:
     """What the oracle delivered in time and the product did not.
 
-    In time: no older than the window when it came (or as old as they always are), and while frames
-    went on to come for as long as it takes to hear of it and answer. What blind repetition saved
-    besides, nobody is asked for. Three copies of a frame may all be lost by chance, and so may a
-    share of such frames; where no answer comes (`answers`: what the sender hears), a single one.
-    At every cut jitter decides about some.
+    In time: no older than the window when it came (or as old as they always are), while frames went
+    on to come for as long as it takes to hear of it and answer, and not so close to a cut that the
+    relay's detour would have been too long. What blind repetition saved besides, nobody is asked
+    for. All copies of a frame may be lost by chance, and so may a share of such frames; where no
+    answer comes (`answers`: what the sender hears), it is a single one. At every cut jitter decides
+    about some.
     """
     slack = Slack.of(evidence.world)
     fastest = min((time - source.due(seq) for seq, time in heard.items()), default=0.0)
     shortest = 2 * (fastest + FRAME_CADENCE) + TOLERANCE + slack.delay
-    kept = set(_without_islands(sorted(heard.values()), shortest))
+    detour = 2 * evidence.world.scenario.topology.server.interfaces[0].delay
+    kept = {
+        time
+        for stretch in _stretches(sorted(heard.values()))
+        if stretch[-1] - stretch[0] >= shortest
+        for time in stretch
+        if time <= stretch[-1] - detour
+    }
     ages = {seq: time - source.due(seq) for seq, time in heard.items() if time in kept}
     oldest = max(WINDOW, fastest + TOLERANCE)
     due = [
@@ -299,7 +316,8 @@ def _lost(
     missing = sorted(seq for seq in due if seq not in arrived)
     times = sorted(answers.values())
     unanswered = sum(not _is_answered(source.due(seq), times) for seq in due)
-    expected = 3 * len(due) * slack.loss**3 + unanswered * slack.loss
+    copies = 3 if 4 * (fastest + FRAME_CADENCE) <= WINDOW else 2  # of one frame, in the window
+    expected = 3 * len(due) * slack.loss**copies + unanswered * slack.loss
     allowed = expected + 4 * math.sqrt(expected) + bool(slack.loss)
     allowed += len(evidence.changes) * math.ceil(slack.jitter / FRAME_CADENCE)
     if len(missing) > allowed:
