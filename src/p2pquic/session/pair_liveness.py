@@ -9,7 +9,9 @@ What follows from it (copies, another path) is the session's; when is decided in
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from enum import Enum
+from typing import Literal
 
 from p2pquic.core.frames import FRAME_CADENCE
 from p2pquic.core.liveness import (
@@ -17,7 +19,7 @@ from p2pquic.core.liveness import (
     STANDBY_LIMIT,
     Answers,
     Expectation,
-    suspected_from,
+    silent_from,
     unanswered_from,
 )
 from p2pquic.quic.connection import MultipathConnection
@@ -39,6 +41,13 @@ _WORSE = {
 }
 """After how many seconds of doubt each stage becomes which."""
 
+Reason = Literal["nothing is acknowledged", "nothing is heard"]
+_BEGINS: dict[Reason, Callable[[Answers, Expectation], float]] = {
+    "nothing is acknowledged": unanswered_from,
+    "nothing is heard": silent_from,
+}
+"""Why a path is doubted, and from when on; each end of a path sees its own half."""
+
 
 class PairLiveness:
     """Watches whatever path is selected."""
@@ -46,7 +55,7 @@ class PairLiveness:
     def __init__(self, connection: MultipathConnection) -> None:
         self._connection = connection
         self.health = Health.LIVES
-        self.reason = ""
+        self.reasons: frozenset[Reason] = frozenset()
         self._doubted_at = math.inf
         self._chosen_at = -math.inf
 
@@ -57,27 +66,34 @@ class PairLiveness:
 
     def chosen(self, now: float) -> None:
         """A path was chosen (again): the doubt was about another, or the other end moved."""
-        self.health = Health.LIVES
+        self.health, self.reasons = Health.LIVES, frozenset()
         self._chosen_at = now
 
     def deadline(self, *, cadence: bool) -> float:
         """When to `look` if nothing happens before; infinite while only a packet can help."""
         if self.health in _WORSE:
             return self._doubted_at + _WORSE[self.health][0]
-        if self.health is Health.DEAD:
+        if len(self.reasons) == len(_BEGINS):
             return math.inf
-        return suspected_from(*self._evidence(cadence))
+        answers, expectation = self._evidence(cadence)
+        times = {reason: begins(answers, expectation) for reason, begins in _BEGINS.items()}
+        return min((time for reason, time in times.items() if reason not in self.reasons))
 
     def look(self, now: float, *, cadence: bool) -> bool:
-        """Judge the selected path anew; whether its `health` changed."""
-        before = self.health
+        """Judge the selected path anew; whether its `health` changed, or a doubt was added.
+
+        One direction may have been dead for long when the other dies: that is a new doubt.
+        """
+        before, reasons_before = self.health, self.reasons
         answers, expectation = self._evidence(cadence)
-        if now < suspected_from(answers, expectation):
+        self.reasons = frozenset(
+            reason for reason, begins in _BEGINS.items() if now >= begins(answers, expectation)
+        )
+        if not self.reasons:
             self.health = Health.LIVES
-        elif before is Health.LIVES:
+        elif self.reasons - reasons_before:
             self.health, self._doubted_at = Health.DOUBTED, now
-            unanswered = now >= unanswered_from(answers, expectation)
-            self.reason = "nothing is acknowledged" if unanswered else "nothing is heard"
+            return True
         elif before in _WORSE and now >= self._doubted_at + _WORSE[before][0]:
             self.health = _WORSE[before][1]
         return self.health is not before

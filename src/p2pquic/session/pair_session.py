@@ -76,9 +76,9 @@ class PairSession:
         return self._manager is not None and not self.is_over
 
     @property
-    def is_doubtful(self) -> bool:
-        """Whether the network may have changed without a word."""
-        return self._manager is not None and self._manager.is_doubtful
+    def doubted_since(self) -> float | None:
+        """Since when the network may have changed without a word; None while all is well."""
+        return None if self._manager is None else self._manager.doubted_since
 
     def choose_resilience(self, resilience: Resilience) -> None:
         """Duplicate frames in this manner from now on."""
@@ -245,7 +245,7 @@ class PairSession:
         connection = self._connection
         if connection is None or not self._paths.has_way_out(connection.selected):
             return []
-        hot, doubtful = self._resilience == "hot", self.is_doubtful
+        hot, doubtful = self._resilience == "hot", self.doubted_since is not None
         self._relay.use(self._paths.legs(connection.selected, hot=hot, doubtful=doubtful))
         sends: list[SendDatagram] = []
         for data, path in connection.datagrams_to_send(now):

@@ -69,9 +69,9 @@ class PathManager:
         return self._paths.has_way_out(self.selected)
 
     @property
-    def is_doubtful(self) -> bool:
-        """Whether the network may have changed without a word."""
-        return self._liveness.health is not Health.LIVES
+    def doubted_since(self) -> float | None:
+        """Since when the network may have changed without a word; None while all is well."""
+        return self._liveness.doubted_since
 
     @property
     def deadline(self) -> float | None:
@@ -144,7 +144,8 @@ class PathManager:
                 answers = self._connection.answers(self.selected)
                 self.sending.survive_doubt(answers.arrived_from, now)
             case Health.DOUBTED if turned:
-                self._trace.suspected(self.selected, self._liveness.reason)
+                reason = " and ".join(sorted(self._liveness.reasons))
+                self._trace.suspected(self.selected, reason)
                 self._relay.doubt(now)
                 self.sending.begin_doubt(now)
             case Health.LASTING if turned:

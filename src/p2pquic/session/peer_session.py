@@ -106,6 +106,7 @@ class PeerSession:
             Register(PROTOCOL_VERSION, config.room, config.role),
         )
         self._pairs: dict[str, PairSession] = {}
+        self._doubts: dict[str, float | None] = {}  # since when the call with a member is in doubt
         self._offered: dict[str, list[Candidate]] = {}
         self._round = 0
         self._told_observed: dict[LocalSocket, SocketAddress] = {}
@@ -294,8 +295,7 @@ class PeerSession:
                     sends.append(action)
                 else:
                     others.append(action)
-            if pair.is_doubtful:
-                self._control.hurry(now)
+            self._look_into_doubt(pair, now)
         sends += self._control.flush(now)
         if not self._media_started and any(
             pair.is_connected and pair.config.sends for pair in self._pairs.values()
@@ -307,6 +307,7 @@ class PeerSession:
             for peer, pair in self._pairs.items()
             if not pair.is_over and (pair.is_connected or self._server_lost is None)
         }
+        self._doubts = {peer: since for peer, since in self._doubts.items() if peer in self._pairs}
         own, self._actions = self._actions, []
         actions = [*sends, *own, *others]
         if self._control.failure is not None:
@@ -314,6 +315,21 @@ class PeerSession:
         elif self._server_lost is not None and not self._pairs:
             actions += self._on_server_lost(self._server_lost)
         return actions
+
+    def _look_into_doubt(self, pair: PairSession, now: float) -> None:
+        """Ask the server, once per doubt also on the other end's behalf.
+
+        The server stamps candidates with the address it sees, so the same ones may be news there: a
+        NAT that forgot us has given us another address, of which nobody told us.
+        """
+        known, since = self._doubts.get(pair.remote), pair.doubted_since
+        self._doubts[pair.remote] = since
+        if since is None:
+            return
+        self._control.hurry(now)
+        if since != known:
+            self._offered.pop(pair.remote, None)
+            self._offer_candidates()
 
     def _on_server_lost(self, reason: str) -> list[Action]:
         """Without a server there is nobody to meet; running calls go on."""
