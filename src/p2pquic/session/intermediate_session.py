@@ -68,6 +68,8 @@ class Client:
         self.peer: str | None = None  # known once the certificate is proved
         self.info: MemberInfo | None = None  # in a room
         self.sessions: dict[str, bytes] = {}  # the relay session with each other member
+        self.stirred = True  # since the last flush: it may have something to say
+        self.timer: float | None = None  # of the connection, as of the last flush
 
     @property
     def observed(self) -> SocketAddress:
@@ -78,6 +80,7 @@ class Client:
 
     def send(self, message: ToPeer) -> None:
         """Queue a message."""
+        self.stirred = True
         self.connection.send_stream_data(CONTROL_STREAM, encode(message))
 
 
@@ -109,7 +112,7 @@ class IntermediateSession:
     @property
     def deadline(self) -> float | None:
         """The earliest timer of any connection, or of the relay."""
-        times = [client.connection.get_timer() for client in self._clients]
+        times = [client.timer for client in self._clients]
         return min(
             (time + TIMER_SLACK for time in [*times, self._relay.deadline] if time is not None),
             default=None,
@@ -128,12 +131,13 @@ class IntermediateSession:
             case DeadlinePassed():
                 self._relay.expire(now)
                 for client in list(self._clients):
-                    timer = client.connection.get_timer()
-                    if timer is not None and now >= timer:
+                    if client.timer is not None and now >= client.timer:
+                        client.stirred = True
                         client.connection.handle_timer(now)
                         self._react(client, now)
             case HangUpRequested(reason):
                 for client in self._clients:
+                    client.stirred = True
                     client.connection.close(reason_phrase="the server stops")
                 return [*self._flush(now), Log(Closed(reason)), Finish(reason)]
             case SocketsChanged() | MediaPacketReady() | ResilienceChosen():
@@ -153,6 +157,7 @@ class IntermediateSession:
         if client is None and (connection_id is None or not opens_connection(data)):
             return  # stray packets of connections that are over are nothing to remember
         known, client = client, client or Client(MultipathConnection(self._config, connection_id))
+        client.stirred = True
         client.connection.receive_datagram(data, DirectPath(self._listen, remote), now)
         if client.connection.selected is None:
             return  # it only looked like the beginning of a handshake
@@ -251,12 +256,15 @@ class IntermediateSession:
         self._records.append(LeftRecord(client.peer))
 
     def _flush(self, now: float) -> list[Action]:
+        """What is to be sent and written; only clients that something happened to are asked."""
         actions: list[Action] = [Log(record) for record in self._records]
         self._records.clear()
-        for client in self._clients:
+        for client in [each for each in self._clients if each.stirred]:
+            client.stirred = False
             for data, path in client.connection.datagrams_to_send(now):
                 assert isinstance(path, DirectPath)
                 actions.append(SendDatagram(self._listen, path.remote, data))
+            client.timer = client.connection.get_timer()
         return actions
 
 
