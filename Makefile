@@ -72,7 +72,7 @@ lab: $(SOUND) ## List the lab's scenarios, or run SCENARIO.
 lab-full: $(SOUND) ## Run all that is asked for, RUNS times, into OUT; what is there is kept.
 	$(P2PQUIC) lab full --runs $(RUNS) --out $(OUT)
 
-worlds: $(READY) ## Try 10,000 random worlds against an oracle, from SEED on; takes hours.
+worlds: $(READY) ## Try 10,000 random worlds against an oracle, from SEED on: hours.
 	$(P2PQUIC) lab worlds --seed $(SEED)
 
 bench: $(SOUND) ## Measure what a call, the engine and the relay cost.

@@ -38,13 +38,42 @@ def try_world(world: World) -> Outcome:
     """Run and judge one world."""
     tried = _tried(world)
     try:
-        evidence = _run(world)
-        verdict = judge(evidence)
+        verdict = judge(gather(world))
     except NeverSettledError as error:
         return Outcome(world, [Fault("alive", str(error), 0.0)], [], tried)
     except Exception:  # whatever it is, it belongs to this world
         return Outcome(world, [Fault("crash", traceback.format_exc(limit=-4), 0.0)], [], tried)
     return Outcome(world, verdict.faults, verdict.gaps, tried)
+
+
+def gather(world: World) -> Evidence:
+    """Run a world and keep what it left.
+
+    Raises:
+        NeverSettledError: the call did not get far enough.
+    """
+    simulation = Simulation(world.scenario, world.seed, resilience=world.resilience)
+    held: dict[str, list[int]] = {MOVER: [], OTHER: [], SERVER: []}
+
+    def look() -> None:
+        for name, host in simulation.hosts.items():
+            held[name].append(held_by(host.machine))
+
+    for number in range(1, int(LONGEST_RUN / LOOK_INTERVAL)):
+        simulation.at(ORIGIN + number * LOOK_INTERVAL, look)
+    simulation.run()
+    changes = timeline(world.scenario, world.seed)
+    end = simulation.now - HANG_UP
+    last = changes[-1].at if changes else 0.0
+    begin = end - world.scenario.aftermath - last
+    return Evidence(
+        world=world,
+        begin=begin,
+        end=end,
+        changes=[dataclasses.replace(change, at=begin + change.at) for change in changes],
+        traces={host.name: host.trace for host in (simulation.mover, simulation.other)},
+        held=held,
+    )
 
 
 def held_by(thing: object) -> int:
@@ -76,31 +105,6 @@ def _attributes(thing: object) -> list[object]:
     slots = (name for cls in type(thing).__mro__ for name in getattr(cls, "__slots__", ()))
     values = [getattr(thing, name) for name in slots if hasattr(thing, name)]
     return values + list(getattr(thing, "__dict__", {}).values())
-
-
-def _run(world: World) -> Evidence:
-    simulation = Simulation(world.scenario, world.seed, resilience=world.resilience)
-    held: dict[str, list[int]] = {MOVER: [], OTHER: [], SERVER: []}
-
-    def look() -> None:
-        for name, host in simulation.hosts.items():
-            held[name].append(held_by(host.machine))
-
-    for number in range(1, int(LONGEST_RUN / LOOK_INTERVAL)):
-        simulation.at(ORIGIN + number * LOOK_INTERVAL, look)
-    simulation.run()
-    changes = timeline(world.scenario, world.seed)
-    end = simulation.now - HANG_UP
-    last = changes[-1].at if changes else 0.0
-    begin = end - world.scenario.aftermath - last
-    return Evidence(
-        world=world,
-        begin=begin,
-        end=end,
-        changes=[dataclasses.replace(change, at=begin + change.at) for change in changes],
-        traces={host.name: host.trace for host in (simulation.mover, simulation.other)},
-        held=held,
-    )
 
 
 def _tried(world: World) -> list[tuple[str, str]]:

@@ -205,22 +205,25 @@ def _gaps(
 
 
 def _noticing(direction: Direction, begin: float, end: float, evidence: Evidence) -> float:
-    """The gap that a silent death costs on the way the product was on, which need not be the
-    oracle's: both ends speak on one path, and take the direct one for the sake of the server.
+    """The gap that a death costs on the way the product was on, which need not be the oracle's:
+    both ends speak on one path, and take the direct one for the sake of the server.
 
-    A round trip, two frames and the margin until it is noticed; a frame, and the relay's detour.
+    A silent one: a round trip, two frames and the margin until it is noticed. One that the receiver
+    is told of: a round trip by another way. Then a frame; and the relay may be a detour.
     """
     world = evidence.world
-    deaths = [
-        change.at
-        for change in evidence.changes
-        if change.kind in SILENT_DEATHS and begin - LOOK_BACK <= change.at <= end
-    ]
-    if not deaths or world.resilience == "hot":
+    if world.resilience == "hot":
         return 0.0
     detour = 2 * world.scenario.topology.server.interfaces[0].delay
-    round_trip = 2 * max(_transit(direction, time, evidence) for time in deaths)
-    return round_trip + 3 * FRAME_CADENCE + MARGIN + detour
+    costs = [0.0]
+    for change in evidence.changes:
+        if begin - LOOK_BACK <= change.at <= end:
+            round_trip = 2 * _transit(direction, change.at, evidence)
+            if change.kind in SILENT_DEATHS:
+                costs.append(round_trip + 3 * FRAME_CADENCE + MARGIN + detour)
+            elif change.kind == "interface_down" and change.host == ENDS[direction][1]:
+                costs.append(round_trip + FRAME_CADENCE + detour)
+    return max(costs)
 
 
 def _transit(direction: Direction, time: float, evidence: Evidence) -> float:
