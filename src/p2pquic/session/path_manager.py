@@ -95,6 +95,8 @@ class PathManager:
         self._cut_off = not self.can_send
         if leg_moved or is_back or self._cut_off:
             self._back_at = now
+            self._liveness.chosen(now)  # a doubt from before was about another world
+            self.sending.end_doubt()
             self._try_blindly(now)
         if is_back and isinstance(in_use, DirectPath):
             self._doubt(in_use, now)  # who knows where the other end is by now
