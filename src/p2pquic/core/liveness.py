@@ -124,6 +124,13 @@ def silent_from(answers: Answers, expectation: Expectation) -> float:
     return last + MISSING_FRAMES * FRAME_CADENCE + margin
 
 
+def is_mute(answers: Answers, now: float) -> bool:
+    """Whether something sent beside the selected path has found no answer for as long as death."""
+    if answers.waiting_since is None:
+        return False
+    return now > answers.waiting_since + (answers.time or 0.0) + DEATH
+
+
 def suspected_from(answers: Answers, expectation: Expectation) -> float:
     """When the path is to be doubted unless something comes back before."""
     return min(unanswered_from(answers, expectation), silent_from(answers, expectation))

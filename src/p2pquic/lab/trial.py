@@ -87,7 +87,9 @@ def held_by(thing: object) -> int:
     waiting = [thing]
     while waiting:
         each = waiting.pop()
-        if id(each) in seen or isinstance(each, str | bytes | bytearray | int | float | type):
+        if id(each) in seen or isinstance(
+            each, str | bytes | bytearray | int | float | range | type
+        ):
             continue
         seen.add(id(each))
         if isinstance(each, Mapping):

@@ -137,7 +137,7 @@ class ManyPathsConnection(QuicConnection):
         self._show(path)
 
     def open_path(self, addr: PathAddress, *, proven_rtt: float | None, now: float) -> bool:
-        """Open a path that signaling vouches for; `proven_rtt` if a punch proved it already.
+        """Open a path to an address that is known; `proven_rtt` if a punch proved the path too.
 
         Returns:
             False when every connection id is in use: nothing was opened.

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from p2pquic.core.addresses import LocalSocket
+from p2pquic.core.liveness import is_mute
 from p2pquic.core.path import DirectPath, PathAddress, RelayPath
 from p2pquic.core.selector import Candidate, companions
 from p2pquic.quic.connection import MultipathConnection
@@ -65,16 +66,16 @@ class PairPaths:
             if self.has_way_out(path)
         ]
 
-    def companion(self, connection: MultipathConnection) -> list[PathAddress]:
+    def companion(self, connection: MultipathConnection, now: float) -> list[PathAddress]:
         """The one path that shares least with the selected one, if there is any."""
-        return self._companions(connection)[:1]
+        return self._companions(connection, now)[:1]
 
-    def refuges(self, connection: MultipathConnection) -> list[PathAddress]:
+    def refuges(self, connection: MultipathConnection, now: float) -> list[PathAddress]:
         """Where copies go while the selected path is in doubt: the companion, and the relay.
 
         A relay path in doubt is its own refuge when it has another leg.
         """
-        others = self._companions(connection)
+        others = self._companions(connection, now)
         selected = connection.selected
         if isinstance(selected, RelayPath) and len(self.sockets) > 1:
             others.append(selected)
@@ -123,13 +124,14 @@ class PairPaths:
         apart = [each for each in (usual, *others) if each.interface != selected.local.interface]
         return (apart or [usual])[:1]
 
-    def _companions(self, connection: MultipathConnection) -> list[PathAddress]:
+    def _companions(self, connection: MultipathConnection, now: float) -> list[PathAddress]:
+        """The best first; those that got no answer lately last."""
         selected = connection.selected
         if selected is None:
             return []
-        return companions(
-            selected, self.interface_of(selected), self.candidates(connection, None, 0.0)
-        )
+        candidates = self.candidates(connection, None, now)
+        ordered = companions(selected, self.interface_of(selected), candidates)
+        return sorted(ordered, key=lambda path: is_mute(connection.answers(path), now))
 
 
 def _answered(connection: MultipathConnection, path: PathAddress) -> float:

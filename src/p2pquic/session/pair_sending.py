@@ -62,7 +62,7 @@ class PairSending:
         self._speaks = True
         self._beat_at = now + FRAME_OVERDUE
         self._send(frame, self._selected, "first", now)
-        self._copy([frame], self._others(), now)
+        self._copy([frame], self._others(now), now)
 
     def send_again(self, path: PathAddress, back: float, now: float) -> None:
         """Send what may have died before `path` took over; that is possible since `back`.
@@ -74,14 +74,14 @@ class PairSending:
         self._later, self._later_at = [(frame, path, "resend") for frame in frames[1:]], now
         if frames:
             self._send(frames[0], path, "resend", now)
-            self._copy(frames[:1], self._others(), now)
+            self._copy(frames[:1], self._others(now), now)
 
     def begin_doubt(self, now: float) -> None:
         """The selected path may be dead: what it has not delivered goes elsewhere too, at once."""
         self._in_doubt = True
         if not self._speaks:
             self._beat_at = now  # a pure receiver speaks as well: else nobody could answer it
-        refuges = self._paths.refuges(self._connection)
+        refuges = self._paths.refuges(self._connection, now)
         self._copy(self._media.unacknowledged(now), refuges, now)
 
     def lasting_doubt(self, now: float) -> None:
@@ -118,7 +118,7 @@ class PairSending:
                 self._send(frame, path, copy, now)
         if self._beat_at is not None and now >= self._beat_at:
             self._beat_at = now + FRAME_CADENCE
-            for path in [self._selected, *self._others()]:
+            for path in [self._selected, *self._others(now)]:
                 self._connection.ping(path)
 
     @property
@@ -127,16 +127,16 @@ class PairSending:
         assert path is not None, "a confirmed connection has a path"
         return path
 
-    def _others(self) -> list[PathAddress]:
+    def _others(self, now: float) -> list[PathAddress]:
         """The paths beside the selected one that a frame goes on now."""
         others: list[PathAddress] = []
         moving = self._connection.answers(self._selected).arrived_from < self._changed_at
         if self._in_doubt or moving:
-            others += self._paths.refuges(self._connection)
+            others += self._paths.refuges(self._connection, now)
         if self._in_need:
             others += self._paths.straws(self._connection)
         if self.resilience == "hot":
-            others += self._paths.companion(self._connection)
+            others += self._paths.companion(self._connection, now)
         if moving:
             others += self._paths.untried(self._connection)
         return [path for path in dict.fromkeys(others) if path != self._selected]

@@ -30,7 +30,7 @@ class RelayRoute:
         self._heard_at: dict[LocalSocket, float] = {}
         self._doubted_at = -math.inf
         self._announce_wait = FIRST_ANNOUNCE_WAIT
-        self.announce_at: float | None = None  # when to `announce` again: nothing was heard yet
+        self.announce_at: float | None = None  # when to `announce` again: no packet came yet
 
     @property
     def session(self) -> bytes | None:
@@ -80,7 +80,11 @@ class RelayRoute:
         return self._used[0].interface if self._used else ""
 
     def announce(self, now: float) -> list[SendDatagram]:
-        """Show the server where we are, until something comes back."""
+        """Show the server where we are, until a packet of the other end comes.
+
+        Any other answer is not enough: ours to a challenge may have been lost, and to an address
+        that is not proved the server forwards next to nothing.
+        """
         if self._legs is None or self.local is None:
             return []
         self.announce_at = now + self._announce_wait
@@ -106,5 +110,6 @@ class RelayRoute:
         assert self._legs is not None
         packet, replies = self._legs.receive(local, data)
         self._heard_at[local] = now
-        self.announce_at = None
+        if packet is not None:
+            self.announce_at = None
         return packet, [SendDatagram(socket, self._server, reply) for socket, reply in replies]
