@@ -28,6 +28,8 @@ from p2pquic.lab.namespaces import CommandFailedError, Namespace, require_progra
 from p2pquic.lab.router import HOST_SYSCTLS, Router
 from p2pquic.lab.scenarios import Host, Link, Topology
 
+LINK_LIMIT = 2.0  # seconds for a link to come up; it takes a millisecond or two
+LINK_GLANCE = 0.001  # seconds between two looks at a link that comes up
 FIRST_METRIC = 600  # NetworkManager's for Wi-Fi; an interface less preferred has 100 more
 
 
@@ -87,12 +89,17 @@ class KernelWorld:
         return self._hosts[name]
 
     def interface_up(self, link: Link) -> Span:
-        """The interface gets its link, address and route; at `end` it is usable."""
+        """The interface gets its link, then address and route; at `end` it is usable.
+
+        Like a network manager we wait for the link before the address. Else what is sent at once
+        dies in a queue that is not there yet, and the kernel asks for its gateway again (ARP) only
+        after a second.
+        """
         self._internet.take_up(link)
+        self._ip[link.host].take_link_up(link.interface)
         access, metric = self._accesses[link], self._metrics[link]
         prefix, via = (24, f"via {access.gateway}") if access.gateway else (32, "")
         return self._ip[link.host].apply(
-            f"link set {link.interface} up",
             f"address add {access.address}/{prefix} dev {link.interface}",
             f"route add default {via} dev {link.interface} metric {metric}",
         )
@@ -170,11 +177,30 @@ class _ArmedIp:
         self._arm()
 
     def _arm(self) -> None:
-        self._process = self._machine.start(["ip", "-batch", "-"], (), PIPE, PIPE, PIPE)
+        command = ["ip", "-oneline", "-batch", "-"]
+        self._process = self._machine.start(command, (), PIPE, PIPE, PIPE)
+        self._look_at("lo")  # it has begun to take orders
+
+    def _look_at(self, interface: str) -> str:
+        """The kernel's line about an interface."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
-        print("link show dev lo", file=self._process.stdin, flush=True)
-        self._process.stdout.readline()  # it has begun to take orders
+        print(f"link show dev {interface}", file=self._process.stdin, flush=True)
+        return self._process.stdout.readline()
+
+    def take_link_up(self, interface: str) -> None:
+        """Take a link up and wait until the kernel sends by it.
+
+        Raises:
+            CommandFailedError: it does not come up.
+        """
+        assert self._process.stdin is not None
+        print(f"link set {interface} up", file=self._process.stdin, flush=True)
+        give_up = time.monotonic() + LINK_LIMIT
+        while "DOWN" in (line := self._look_at(interface)):  # also LOWERLAYERDOWN
+            if time.monotonic() > give_up:
+                raise CommandFailedError(f"a link of {self._machine.name} stays down: {line}")
+            time.sleep(LINK_GLANCE)
 
     def apply(self, *orders: str) -> Span:
         """Carry out the orders, and arm again for the next.

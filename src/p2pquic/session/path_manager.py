@@ -53,7 +53,7 @@ class PathManager:
         self._media = media
         self._trace = trace
         self._liveness = PairLiveness(connection)
-        self._cut_off = False  # the last time our sockets changed, the selected path had none
+        self._cut_off = False  # since our sockets changed last, no path leads out
         self._back_at: float | None = None  # since when a path is possible again, none chosen yet
 
     @property
@@ -92,8 +92,7 @@ class PathManager:
         in_use = self.selected
         leg_moved = relay_moved and in_use == self._relay.path
         is_back = self._cut_off and self.can_send
-        self._cut_off = not self.can_send
-        if leg_moved or is_back or self._cut_off:
+        if leg_moved or is_back or not self.can_send:
             self._back_at = now
             self._liveness.chosen(now)  # a doubt from before was about another world
             self.sending.end_doubt()
@@ -106,6 +105,7 @@ class PathManager:
             self.choose(now)
         if is_back and self.selected == in_use:
             self._after_change(in_use, in_use, back=now - OWN_NEWS, now=now)
+        self._cut_off = not self.can_send
         self._close_dead_paths(now)
 
     def on_punched(self, path: DirectPath, rtt: float, now: float) -> None:
