@@ -124,6 +124,14 @@ def call(*ways: tuple[DirectPath, bool]) -> Pair:
     return pair
 
 
+def refuges_in(pair: Pair, paths: PairPaths) -> list[PathAddress]:
+    return paths.refuges(pair.client.connection)
+
+
+def companion_in(pair: Pair, paths: PairPaths) -> list[PathAddress]:
+    return paths.companion(pair.client.connection)
+
+
 def test_a_path_without_a_socket_is_no_candidate() -> None:
     pair = call((BY_WLAN, True), (BY_RMNET, True))
     paths, _ = paths_of(RMNET, server_hears=None)
@@ -185,10 +193,10 @@ def test_copies_take_refuge_on(
     pair = call(*ways)
     paths, route = paths_of(WLAN, RMNET, ETH)
     route.use([WLAN])
-    found = paths.refuges(pair.client.connection)
+    found = refuges_in(pair, paths)
     assert len(found) == len(refuges)
     assert (found[-1], found[0].kind) == (refuges[-1], refuges[0].kind)
-    assert paths.companion(pair.client.connection) == found[:1]
+    assert companion_in(pair, paths) == found[:1]
     assert companion[0].kind == found[0].kind
 
 
@@ -198,7 +206,7 @@ def test_a_relay_in_doubt_is_its_own_refuge_if_it_has_another_leg(
 ) -> None:
     pair = Pair()
     paths, _ = paths_of(*sockets)
-    assert paths.refuges(pair.client.connection) == refuges
+    assert refuges_in(pair, paths) == refuges
 
 
 def test_where_nothing_is_proved_two_open_paths_are_straws_to_clutch_at() -> None:
@@ -208,4 +216,4 @@ def test_where_nothing_is_proved_two_open_paths_are_straws_to_clutch_at() -> Non
     paths, _ = paths_of(WLAN, RMNET, ETH, server_hears=None)
     straws = paths.straws(pair.client.connection)
     assert straws == [BY_RMNET, BY_ETH][:MOST_STRAWS]
-    assert paths.refuges(pair.client.connection) == straws
+    assert refuges_in(pair, paths) == straws

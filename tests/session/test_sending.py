@@ -19,10 +19,12 @@ from p2pquic.core.trace import (
     Suspected,
 )
 from p2pquic.lab.catalogue import scenario_named
-from p2pquic.lab.scenarios import FRAME_CADENCE, Change
+from p2pquic.lab.scenarios import FRAME_CADENCE, MOVER, OTHER, Change, Link
 from p2pquic.lab.simulator import Simulation, VirtualHost
 
 WIFI_FALLS_SILENT = Change(0.0, "link_dies", "wlan0")
+WAY_THERE_DIES = Change(0.0, "way_dies", "wlan0", MOVER, towards=Link(OTHER, "eth0"))
+WAY_BACK_DIES = Change(0.0, "way_dies", "eth0", OTHER, towards=Link(MOVER, "wlan0"))
 PAUSE = 2.0  # seconds in which nobody speaks
 SHORT = 0.1  # seconds: five frames
 ON_THE_WAY = 0.1  # seconds within which a frame arrives, if it does
@@ -202,6 +204,20 @@ def test_lean_survives_a_silent_death_without_a_copy_and_loses_nothing(seed: int
         assert chosen[0].t - died < 0.5, "within the window in which frames are sent again"
         assert call.undelivered(host, call.begin) == []
     assert call.paths(call.mover, call.now - 1.0) == {"rmnet0"}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("way", [WAY_THERE_DIES, WAY_BACK_DIES], ids=["there", "back"])
+def test_lean_leaves_a_path_that_is_dead_in_one_direction(way: Change) -> None:
+    call = Call("lean")
+    call.apply(way)
+    died = call.now
+    call.run_for(3.0)
+    for host in (call.mover, call.other):
+        assert call.copies(host, call.begin)["duplicate"] == 0
+        assert since(host.records(PathSelected), died)
+        assert call.undelivered(host, call.begin) == []
+    assert "wlan0" not in call.paths(call.mover, call.now - 1.0)
 
 
 @pytest.mark.slow
