@@ -10,6 +10,7 @@ from p2pquic.core.frames import (
     FRAME_CADENCE,
     MEMORY,
     MOST_FRAMES,
+    RESEND_WINDOW,
     Frame,
     RecentFrames,
     SequenceWindow,
@@ -58,6 +59,60 @@ def test_a_source_run_wild_does_not_fill_the_memory() -> None:
     for n in range(10 * MOST_FRAMES):
         frames.add(Frame(n, b"audio", 1.0))
     assert len(frames.unacknowledged(1.0)) == MOST_FRAMES
+
+
+ROUND_TRIP = 0.100  # seconds
+
+
+@pytest.mark.parametrize(
+    ("copies_sent", "lost", "now", "leaves_again"),
+    [
+        pytest.param([0.0], 1, 0.05, True, id="the only copy"),
+        pytest.param([0.0, 0.04], 2, 0.05, True, id="the newest copy, whatever travels"),
+        pytest.param([0.0, 0.04], 1, 0.05, False, id="a newer copy travels"),
+        pytest.param([0.0, 0.04], 1, 0.139, False, id="the newer copy may still be answered"),
+        pytest.param([0.0, 0.04], 1, 0.141, True, id="the newer copy is a round trip old"),
+        pytest.param([0.0, 0.01, 0.04], 2, 0.05, False, id="the second of three"),
+        pytest.param([0.0], 1, RESEND_WINDOW, True, id="just young enough"),
+        pytest.param([0.0], 1, RESEND_WINDOW + 0.001, False, id="nobody could play it any more"),
+        pytest.param([0.0, 0.04], 1, RESEND_WINDOW + 0.001, False, id="stale, and an old copy"),
+    ],
+)
+def test_a_lost_copy_leaves_again_unless_another_travels_or_it_is_stale(
+    copies_sent: list[float], lost: int, now: float, leaves_again: bool
+) -> None:
+    frames = recent(1)
+    for number, at in enumerate(copies_sent, start=1):
+        assert frames.note_sent(0, at) == number
+    expected = Frame(0, b"audio 0", 0.0) if leaves_again else None
+    assert frames.lost(0, lost, ROUND_TRIP, now) == expected
+
+
+def test_what_was_acknowledged_is_never_lost() -> None:
+    frames = recent(2)
+    frames.note_sent(0, 0.0)
+    frames.note_sent(0, 0.01)
+    frames.acknowledge(0)
+    assert frames.lost(0, 1, ROUND_TRIP, 0.05) is None
+    assert frames.lost(0, 2, ROUND_TRIP, 0.05) is None
+    frames.note_sent(1, 0.02)
+    assert frames.lost(1, 1, ROUND_TRIP, 0.05) == Frame(1, b"audio 1", 0.02)
+
+
+def test_sent_again_it_is_the_newest_copy_that_can_get_lost() -> None:
+    frames = recent(1)
+    frames.note_sent(0, 0.0)
+    assert frames.lost(0, 1, ROUND_TRIP, 0.05) is not None
+    frames.note_sent(0, 0.05)
+    assert frames.lost(0, 1, ROUND_TRIP, 0.06) is None, "reported twice"
+    assert frames.lost(0, 2, ROUND_TRIP, 0.16) is not None
+
+
+def test_the_last_copies_of_what_nobody_remembers_are_no_first_ones() -> None:
+    frames = recent(1)
+    frames.acknowledge(0)
+    assert frames.note_sent(0, 0.05) > 1
+    assert frames.lost(0, 1, ROUND_TRIP, 0.06) is None
 
 
 def test_reordered_numbers_pass_and_repeated_ones_do_not() -> None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 
 import pytest
 
 from p2pquic.core.addresses import LocalSocket, SocketAddress
-from p2pquic.core.path import DirectPath, RelayPath
-from p2pquic.core.selector import SWITCH_GAIN, Candidate, choose
+from p2pquic.core.path import DirectPath, PathAddress, RelayPath
+from p2pquic.core.selector import SWITCH_GAIN, Candidate, choose, companions
 
 RELAY = RelayPath(b"session1", SocketAddress("198.51.100.4", 12345))
 WLAN = DirectPath(LocalSocket("192.168.1.2", 4000, "wlan0"), SocketAddress("198.51.100.3", 4001))
@@ -77,3 +78,125 @@ def test_having_chosen_it_stays(current: DirectPath | RelayPath | None, leads: b
             first = choose(current, candidates, leads=leads)
             if first is not None:
                 assert choose(first.path, candidates, leads=leads) is None
+
+
+# ---- fresh signs of life -------------------------------------------------------------------------
+
+
+def stale(candidate: Candidate) -> Candidate:
+    return dataclasses.replace(candidate, fresh=False)
+
+
+@pytest.mark.parametrize(
+    ("current", "candidates", "chosen"),
+    [
+        pytest.param(WLAN, [wlan, rmnet_much_faster], RMNET, id="faster, and it lives"),
+        pytest.param(WLAN, [wlan, stale(rmnet_much_faster)], None, id="faster, if it lives"),
+        pytest.param(WLAN, [stale(wlan), rmnet_much_faster], RMNET, id="the slower may be stale"),
+        pytest.param(WLAN, [relay, stale(rmnet)], RMNET, id="the address is gone"),
+        pytest.param(WLAN, [wlan_unproven, stale(rmnet)], RMNET, id="this path answers"),
+    ],
+)
+def test_an_old_proof_is_believed_where_something_forces_a_change(
+    current: PathAddress, candidates: list[Candidate], chosen: PathAddress | None
+) -> None:
+    for order in itertools.permutations(candidates):
+        choice = choose(current, order, leads=True)
+        assert (choice.path if choice else None) == chosen
+
+
+# ---- companions ----------------------------------------------------------------------------------
+
+ELSEWHERE = SocketAddress("203.0.113.3", 4001)  # another interface of the other end
+WLAN_ELSEWHERE = DirectPath(WLAN.local, ELSEWHERE)
+WLAN_OTHER_PORT = DirectPath(WLAN.local, SocketAddress(WLAN.remote.host, 4009))
+WLAN_OTHER_SOCKET = DirectPath(LocalSocket("192.168.1.2", 4009, "wlan0"), WLAN.remote)
+RMNET_ELSEWHERE = DirectPath(RMNET.local, ELSEWHERE)
+
+
+def by(interface: str, path: PathAddress, rtt: float = 0.040) -> Candidate:
+    return Candidate(path, proven=True, rtt=rtt, interface=interface)
+
+
+COMPANIONS = [
+    # current, its interface, the candidates in the order expected
+    ("nothing else is there", WLAN, "wlan0", [], []),
+    ("another interface", WLAN, "wlan0", [by("rmnet0", RMNET)], []),
+    ("and the other way round", RMNET, "rmnet0", [by("wlan0", WLAN)], []),
+    (
+        "another interface before another address of theirs before the relay",
+        WLAN,
+        "wlan0",
+        [by("rmnet0", RMNET), by("wlan0", WLAN_ELSEWHERE), by("wlan0", RELAY)],
+        [],
+    ),
+    (
+        "and the other way round",
+        RMNET,
+        "rmnet0",
+        [by("wlan0", WLAN), by("rmnet0", RMNET_ELSEWHERE), by("rmnet0", RELAY)],
+        [],
+    ),
+    (
+        "what shares nothing at all comes first, though slower",
+        WLAN,
+        "wlan0",
+        [by("rmnet0", RMNET_ELSEWHERE, rtt=0.300), by("rmnet0", RMNET, rtt=0.010)],
+        [],
+    ),
+    (
+        "the relay by another interface shares less than another address of theirs",
+        WLAN,
+        "wlan0",
+        [by("rmnet0", RELAY), by("wlan0", WLAN_ELSEWHERE)],
+        [],
+    ),
+    (
+        "of two that share as little the direct one, though slower",
+        WLAN,
+        "wlan0",
+        [by("rmnet0", RMNET, rtt=0.300), by("rmnet0", RELAY, rtt=0.010)],
+        [],
+    ),
+    (
+        "another port of theirs or another socket of ours is no other way",
+        WLAN,
+        "wlan0",
+        [],
+        [by("wlan0", WLAN_OTHER_PORT), by("wlan0", WLAN_OTHER_SOCKET)],
+    ),
+    ("an unproved path helps nobody", WLAN, "wlan0", [], [Candidate(RMNET, proven=False)]),
+    ("on the relay, a direct path", RELAY, "wlan0", [by("wlan0", WLAN)], []),
+    (
+        "on the relay, a direct path by another interface first",
+        RELAY,
+        "wlan0",
+        [by("rmnet0", RMNET, rtt=0.300), by("wlan0", WLAN, rtt=0.010)],
+        [],
+    ),
+    (
+        "and the other way round",
+        RELAY,
+        "rmnet0",
+        [by("wlan0", WLAN, rtt=0.300), by("rmnet0", RMNET, rtt=0.010)],
+        [],
+    ),
+]
+
+
+@pytest.mark.parametrize(
+    ("current", "interface", "expected", "useless"),
+    [row[1:] for row in COMPANIONS],
+    ids=[row[0] for row in COMPANIONS],
+)
+def test_companions_share_least_first(
+    current: PathAddress, interface: str, expected: list[Candidate], useless: list[Candidate]
+) -> None:
+    itself = by(interface, current)
+    for order in itertools.permutations([itself, *expected, *useless]):
+        found = companions(current, interface, order)
+        assert found == [candidate.path for candidate in expected]
+
+
+def test_a_companion_may_have_been_silent_for_a_while() -> None:
+    assert companions(WLAN, "wlan0", [stale(by("rmnet0", RMNET))]) == [RMNET]
