@@ -125,11 +125,11 @@ def call(*ways: tuple[DirectPath, bool]) -> Pair:
 
 
 def refuges_in(pair: Pair, paths: PairPaths) -> list[PathAddress]:
-    return paths.refuges(pair.client.connection)
+    return paths.refuges(pair.client.connection, pair.now)
 
 
 def companion_in(pair: Pair, paths: PairPaths) -> list[PathAddress]:
-    return paths.companion(pair.client.connection)
+    return paths.companion(pair.client.connection, pair.now)
 
 
 def test_a_path_without_a_socket_is_no_candidate() -> None:

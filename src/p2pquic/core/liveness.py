@@ -103,7 +103,8 @@ def unanswered_from(answers: Answers, expectation: Expectation) -> float:
     """When it is too long that nothing newer was acknowledged; infinite if nothing is awaited."""
     if answers.waiting_since is None:
         return math.inf
-    usual = expectation.rtt if answers.time is None else answers.time
+    ride = FRAME_CADENCE if expectation.cadence else 0.0  # what an acknowledgement may wait for it
+    usual = max(expectation.rtt + ride, answers.time or 0.0)
     limit = usual + max(LEAST_MARGIN, VARIATIONS * answers.variation)
     patience = sum(answers.late_share > share for share in LATE_SHARES)
     if answers.waiting_since < expectation.chosen_at + SETTLING:

@@ -58,8 +58,8 @@ def choose(
     here = by_path[current]
     if not here.proven:
         return Choice(best.path, "this path answers")
-    if not best.fresh:  # nothing forces us to believe an old proof
-        return None
+    lively = [candidate for candidate in candidates if candidate.proven and candidate.fresh]
+    best = min(lively, key=_rank, default=here)  # nothing forces us to believe an old proof
     if here.path.kind == "relay" and best.path.kind == "direct":
         return Choice(best.path, "a direct path works")
     if leads and here.path.kind == best.path.kind and _gain(here, best) >= SWITCH_GAIN:

@@ -26,6 +26,7 @@ METHODS: Mapping[type, frozenset[str]] = {
             "_handle_datagram_frame",
             "_handle_new_connection_id_frame",
             "_handle_path_response_frame",
+            "_handle_ping_frame",
             "_handle_retire_connection_id_frame",
             "_initialize",
             "_on_path_challenge_delivery",

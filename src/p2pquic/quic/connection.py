@@ -136,6 +136,7 @@ class MultipathConnection(AddressDiscoveringConnection):
         self, context: QuicReceiveContext, frame_type: int, buf: Buffer
     ) -> None:
         super()._handle_datagram_frame(context, frame_type, buf)
+        self._note_elsewhere(context)
         event = cast(stock.DatagramFrameReceived, self._events.pop())
         self._tell(events.DatagramArrived(context.network_path.addr, event.data))
 

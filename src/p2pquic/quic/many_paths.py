@@ -76,8 +76,8 @@ class ManyPathsConnection(QuicConnection):
             original_destination_connection_id=original_destination_connection_id,
         )
         self.heard_at = 0.0  # when the last packet of the other end came, whatever path
-        self.heard_elsewhere_at = 0.0  # the same, if it came beside the selected path, and not to
-        # probe: the other end does that in doubt
+        self.heard_elsewhere_at = 0.0  # when they last spoke beside the selected path (audio, or a
+        # ping in its place): what one does in doubt
         self._accepts = config.accepts
         self._now = 0.0  # when the packet being written leaves
         self._paths: dict[PathAddress, Path] = {}
@@ -227,6 +227,7 @@ class ManyPathsConnection(QuicConnection):
         for path in [self._selected, *(others if self._handshake_confirmed else [])]:
             if self._ensure_cid(path):
                 path.drop_stale(now, DATAGRAM_LIFETIME)
+                path.recovery.drop_stale_flight(now)
                 self._show(path)
                 ready += super().datagrams_to_send(now)
                 if self._pacing_at is not None:
@@ -260,13 +261,18 @@ class ManyPathsConnection(QuicConnection):
             path.host_sequence = sequence
         self._welcome(path)
         path.recovery.answers.heard(context.time)
-        eliciting, probing = super()._payload_received(context, plain, crypto_frame_required)
-        if eliciting and path is not self._selected:
-            if path.cid is not None and path.ack_at is None:
-                path.ack_at = context.time + self._ack_delay
-            if not probing:
-                self.heard_elsewhere_at = context.time
+        eliciting, _ = super()._payload_received(context, plain, crypto_frame_required)
+        if eliciting and path is not self._selected and path.cid and path.ack_at is None:
+            path.ack_at = context.time + self._ack_delay
         return eliciting, True  # "only probing": stock then decides nothing about paths
+
+    def _handle_ping_frame(self, context: QuicReceiveContext, frame_type: int, buf: Buffer) -> None:
+        super()._handle_ping_frame(context, frame_type, buf)
+        self._note_elsewhere(context)
+
+    def _note_elsewhere(self, context: QuicReceiveContext) -> None:
+        if context.network_path is not self._selected:
+            self.heard_elsewhere_at = context.time
 
     def _handle_path_response_frame(
         self,

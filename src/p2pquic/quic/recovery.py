@@ -138,7 +138,6 @@ class PathRecovery(QuicPacketRecovery):
             space = self.sent
             self._order[packet.packet_number] = self._sent_count
             self._sent_count += 1
-            self._drop_stale_flight(packet.sent_time or 0.0)
             self.answers.sent(packet.sent_time or 0.0)
         super().on_packet_sent(packet=packet, space=space)
 
@@ -166,7 +165,7 @@ class PathRecovery(QuicPacketRecovery):
                 return
             next_sent = packet.sent_time
 
-    def _drop_stale_flight(self, now: float) -> None:
+    def drop_stale_flight(self, now: float) -> None:
         """Believe lost what nobody acknowledged for long; that is silence, not congestion."""
         horizon = now - STALE_FLIGHT - (self.rtt or INITIAL_RTT)
         stale = []

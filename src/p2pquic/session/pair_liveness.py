@@ -71,13 +71,11 @@ class PairLiveness:
 
     def deadline(self, *, cadence: bool) -> float:
         """When to `look` if nothing happens before; infinite while only a packet can help."""
+        evidence = self._evidence(cadence)
+        times = [begins(*evidence) for why, begins in _BEGINS.items() if why not in self.reasons]
         if self.health in _WORSE:
-            return self._doubted_at + _WORSE[self.health][0]
-        if len(self.reasons) == len(_BEGINS):
-            return math.inf
-        answers, expectation = self._evidence(cadence)
-        times = {reason: begins(answers, expectation) for reason, begins in _BEGINS.items()}
-        return min((time for reason, time in times.items() if reason not in self.reasons))
+            times.append(self._doubted_at + _WORSE[self.health][0])
+        return min(times, default=math.inf)
 
     def look(self, now: float, *, cadence: bool) -> bool:
         """Judge the selected path anew; whether its `health` changed, or a doubt was added.

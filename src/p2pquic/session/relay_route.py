@@ -54,6 +54,7 @@ class RelayRoute:
         moved, self.local = local != self.local, local
         if moved:
             self._doubted_at, self.announce_at = -math.inf, None
+            self._announce_wait = FIRST_ANNOUNCE_WAIT
             self.use([] if local is None else [local])
         return moved
 
