@@ -25,7 +25,7 @@ SILENCE_MARGIN = 0.015  # seconds a third frame may be late: nothing but our own
 VARIATIONS = 4  # times the mean deviation: as in RFC 9002 section 6.2.1
 MISSING_FRAMES = 2  # in a row without an arrival; one is lost now and then
 LATE_SHARES = (0.01, 0.03)  # of answers that came a frame late: beyond each of them one frame more
-# is waited for, since losses that follow each other become likely
+# is waited for, since losses that follow each other become likely; in silence beyond the first
 SETTLING = 0.5  # seconds after a change in which acknowledgements have not found their ride yet
 DEATH = 0.25  # seconds of suspicion; with the time to get there some 300 ms. Wi-Fi itself pauses
 # for 100 to 200 ms while it scans
@@ -121,8 +121,8 @@ def silent_from(answers: Answers, expectation: Expectation) -> float:
         return math.inf
     begins = expectation.chosen_at + expectation.rtt + FRAME_CADENCE
     last = max(answers.heard_at, answers.answered_at, begins)
-    margin = max(SILENCE_MARGIN, VARIATIONS * answers.delay)
-    return last + MISSING_FRAMES * FRAME_CADENCE + margin
+    missing = MISSING_FRAMES + (answers.late_share > LATE_SHARES[0])
+    return last + missing * FRAME_CADENCE + max(SILENCE_MARGIN, VARIATIONS * answers.delay)
 
 
 def is_mute(answers: Answers, now: float) -> bool:
