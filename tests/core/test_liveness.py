@@ -18,8 +18,8 @@ from p2pquic.core.liveness import (
     VARIATIONS,
     Answers,
     Expectation,
+    doubts_from,
     silent_from,
-    suspected_from,
     unanswered_from,
 )
 
@@ -30,6 +30,11 @@ LATE_FRAMES = 512  # a share of late answers is settled after so many
 
 TALKING = Expectation(LONG_AGO, cadence=False, rtt=RTT)  # we send, and hear nothing but answers
 CALL = Expectation(LONG_AGO, cadence=True, rtt=RTT)
+
+
+def suspected_from(answers: Answers, expectation: Expectation) -> float:
+    """When the first doubt begins."""
+    return min(doubts_from(answers, expectation).values())
 
 
 def steady(time: float = USUAL, variation: float = 0.0, **known: float) -> Answers:

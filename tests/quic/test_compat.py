@@ -15,6 +15,7 @@ from p2pquic.quic import (
     compat,
     connection,
     many_paths,
+    path_life,
     paths,
     pinned_tls,
     recovery,
@@ -71,7 +72,15 @@ def test_every_private_name_that_we_use_is_checked() -> None:
         for names in table.values()
         for name in names
     }
-    for module in (address_discovery, connection, many_paths, paths, pinned_tls, recovery):
+    for module in (
+        address_discovery,
+        connection,
+        many_paths,
+        path_life,
+        paths,
+        pinned_tls,
+        recovery,
+    ):
         tree = ast.parse(inspect.getsource(module))
         used = {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
         assert (used & theirs) - listed == set(), module.__name__

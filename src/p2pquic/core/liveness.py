@@ -16,7 +16,8 @@ sees its own half. `Answers` is what one path showed; the functions say what tha
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from typing import Literal
 
 from p2pquic.core.frames import FRAME_CADENCE
 
@@ -36,6 +37,9 @@ _VARIATION_SMOOTHING = 1 / 4
 _DELAY_SMOOTHING = 1 / 16
 _LATE_SMOOTHING = 1 / 128  # two and a half seconds of audio
 
+Reason = Literal["nothing is acknowledged", "nothing is heard"]
+"""Why a path is doubted; each end of it sees its own half."""
+
 
 @dataclass(slots=True)
 class Answers:
@@ -53,7 +57,7 @@ class Answers:
     time: float | None = None  # an acknowledgement usually takes, the wait for its ride included
     variation: float = 0.0
     delay: float = 0.0  # by which a packet usually comes later after the one before than a frame
-    late_share: float = field(default=0.0)  # of acknowledgements, those a frame late
+    late_share: float = 0.0  # of acknowledgements, those a frame late
 
     def heard(self, now: float) -> None:
         """An authentic packet came by this path."""
@@ -132,6 +136,9 @@ def is_mute(answers: Answers, now: float) -> bool:
     return now > answers.waiting_since + (answers.time or 0.0) + DEATH
 
 
-def suspected_from(answers: Answers, expectation: Expectation) -> float:
-    """When the path is to be doubted unless something comes back before."""
-    return min(unanswered_from(answers, expectation), silent_from(answers, expectation))
+def doubts_from(answers: Answers, expectation: Expectation) -> dict[Reason, float]:
+    """From when on each reason to doubt the path holds, unless something comes back before."""
+    return {
+        "nothing is acknowledged": unanswered_from(answers, expectation),
+        "nothing is heard": silent_from(answers, expectation),
+    }

@@ -30,11 +30,11 @@ from p2pquic.quic.frames import (
     encode_address_discovery,
     find_address_discovery,
 )
-from p2pquic.quic.many_paths import ManyPathsConnection
+from p2pquic.quic.path_life import PathLifeConnection
 from p2pquic.quic.paths import Path
 
 
-class AddressDiscoveringConnection(ManyPathsConnection):
+class AddressDiscoveringConnection(PathLifeConnection):
     """A connection whose ends may tell each other their addresses, as `discovery` says."""
 
     def __init__(

@@ -1,8 +1,9 @@
 """The connection of a call: many paths, either end moves, one rule for who decides.
 
-    ManyPathsConnection             aioquic, shown one path at a time
-      AddressDiscoveringConnection  OBSERVED_ADDRESS
-        MultipathConnection         PATH_SELECT, datagrams that report their fate, plain events
+    ManyPathsConnection               aioquic, shown one path at a time
+      PathLifeConnection              challenges, pings, acknowledgements, by path
+        AddressDiscoveringConnection  OBSERVED_ADDRESS
+          MultipathConnection         PATH_SELECT, datagrams that report their fate, plain events
 
 This is mechanism: send this on that path; tell what was acknowledged, lost, validated, chosen.
 Which path, when, and what to send again is decided above.
@@ -136,7 +137,6 @@ class MultipathConnection(AddressDiscoveringConnection):
         self, context: QuicReceiveContext, frame_type: int, buf: Buffer
     ) -> None:
         super()._handle_datagram_frame(context, frame_type, buf)
-        self._note_elsewhere(context)
         event = cast(stock.DatagramFrameReceived, self._events.pop())
         self._tell(events.DatagramArrived(context.network_path.addr, event.data))
 

@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import logging
 import ssl
-from typing import Any, Literal, cast
+from typing import Literal, cast
 
 from aioquic import tls
 from aioquic.buffer import Buffer
@@ -27,14 +27,11 @@ from aioquic.quic.configuration import QuicConfiguration
 from aioquic.quic.connection import (
     QuicConnection,
     QuicConnectionError,
-    QuicNetworkPath,
     QuicReceiveContext,
 )
 from aioquic.quic.packet import QuicErrorCode
-from aioquic.quic.packet_builder import QuicDeliveryState, QuicPacketBuilder
-from aioquic.quic.recovery import QuicPacketRecovery, QuicPacketSpace
+from aioquic.quic.recovery import QuicPacketRecovery
 
-from p2pquic.core.liveness import Answers
 from p2pquic.core.path import PathAddress
 from p2pquic.quic import events
 from p2pquic.quic.compat import require_aioquic
@@ -76,10 +73,7 @@ class ManyPathsConnection(QuicConnection):
             original_destination_connection_id=original_destination_connection_id,
         )
         self.heard_at = 0.0  # when the last packet of the other end came, whatever path
-        self.heard_elsewhere_at = 0.0  # when they last spoke beside the selected path (audio, or a
-        # ping in its place): what one does in doubt
         self._accepts = config.accepts
-        self._now = 0.0  # when the packet being written leaves
         self._paths: dict[PathAddress, Path] = {}
         self._selected: Path | None = None
         self._shown: Path | None = None
@@ -125,10 +119,6 @@ class ManyPathsConnection(QuicConnection):
         """Smoothed round-trip time of an open path in seconds; None if never measured."""
         return self._paths[path].recovery.rtt if path in self._paths else None
 
-    def answers(self, path: PathAddress) -> Answers:
-        """What came back by an open path."""
-        return self._paths[path].recovery.answers
-
     def connect(self, addr: PathAddress, now: float) -> None:
         """Begin the handshake (client) on the first path."""
         super().connect(addr, now)
@@ -155,23 +145,6 @@ class ManyPathsConnection(QuicConnection):
             path.recovery.measure(proven_rtt, now)
             path.recovery.answers.heard(now)
         return True
-
-    def challenge(self, addr: PathAddress) -> None:
-        """Send a PATH_CHALLENGE, padded to 1200 bytes, with the next packet on an open path."""
-        self._paths[addr].challenge_due = True
-
-    def ping(self, addr: PathAddress) -> None:
-        """Send a small packet on an open path that asks for an acknowledgement."""
-        self._paths[addr].ping_due = True
-
-    def doubt(self, addr: PathAddress) -> None:
-        """Have an open path show again that it lives, by answering a challenge.
-
-        Its address stays validated: what is sent there meanwhile is limited no more than before.
-        """
-        path = self._paths[addr]
-        path.is_doubted = True
-        path.challenge_due = True
 
     def close_path(self, addr: PathAddress, now: float) -> None:
         """Give a path up: its connection id is retired, what was in flight on it is lost.
@@ -210,9 +183,7 @@ class ManyPathsConnection(QuicConnection):
     def get_timer(self) -> float | None:
         if self._selected is None:  # nothing authentic yet: stock code would look for its keys
             return self._close_at
-        times = [super().get_timer()]
-        times += [path.ack_at for path in self._paths.values() if path is not self._selected]
-        return min((time for time in times if time is not None), default=None)
+        return super().get_timer()
 
     def datagrams_to_send(self, now: float) -> list[tuple[bytes, PathAddress]]:
         ready: list[tuple[bytes, PathAddress]] = []
@@ -260,34 +231,8 @@ class ManyPathsConnection(QuicConnection):
             path.retired = path.retired and sequence == path.host_sequence
             path.host_sequence = sequence
         self._welcome(path)
-        path.recovery.answers.heard(context.time)
-        eliciting, _ = super()._payload_received(context, plain, crypto_frame_required)
-        if eliciting and path is not self._selected and path.cid and path.ack_at is None:
-            path.ack_at = context.time + self._ack_delay
-        return eliciting, True  # "only probing": stock then decides nothing about paths
-
-    def _handle_ping_frame(self, context: QuicReceiveContext, frame_type: int, buf: Buffer) -> None:
-        super()._handle_ping_frame(context, frame_type, buf)
-        self._note_elsewhere(context)
-
-    def _note_elsewhere(self, context: QuicReceiveContext) -> None:
-        if context.network_path is not self._selected:
-            self.heard_elsewhere_at = context.time
-
-    def _handle_path_response_frame(
-        self,
-        context: QuicReceiveContext,
-        frame_type: int,  # noqa: ARG002
-        buf: Buffer,
-    ) -> None:
-        answer = buf.pull_bytes(8)
-        for path in self._paths.values():
-            if (sent := path.challenges.pop(answer, None)) is not None:
-                rtt = context.time - sent
-                path.recovery.measure(rtt, context.time)
-                if path.is_doubted or not path.is_validated:
-                    path.is_validated, path.is_doubted = True, False
-                    self._tell(events.PathValidated(path.addr, rtt))
+        ack_eliciting, _ = super()._payload_received(context, plain, crypto_frame_required)
+        return ack_eliciting, True  # "only probing": stock then decides nothing about paths
 
     def _handle_new_connection_id_frame(
         self, context: QuicReceiveContext, frame_type: int, buf: Buffer
@@ -320,45 +265,6 @@ class ManyPathsConnection(QuicConnection):
         self._close_retired(context.time)
         if self._selected is not None and self._selected.host_sequence in retired:
             self._tell(events.PathRetired(self._selected.addr))
-
-    def _on_path_challenge_delivery(
-        self, delivery: QuicDeliveryState, network_path: QuicNetworkPath
-    ) -> None:
-        path = cast(Path, network_path)
-        if delivery != QuicDeliveryState.ACKED and path.addr in self._paths:
-            path.challenge_due = path.is_doubted or not path.is_validated
-
-    def _write_application(self, builder: QuicPacketBuilder, network_path: Any, now: float) -> None:
-        self._now = now
-        space = self._spaces[tls.Epoch.ONE_RTT]
-        due = space.ack_at
-        if self._owes_acknowledgement(space, network_path, now):
-            space.ack_at = now  # it rides on the packet that leaves anyway
-        try:
-            super()._write_application(builder, network_path, now)
-        finally:
-            if space.ack_at is not None:
-                space.ack_at = due  # no packet could leave
-
-    def _write_connection_limits(self, builder: QuicPacketBuilder, space: QuicPacketSpace) -> None:
-        super()._write_connection_limits(builder, space)
-        path = self._shown
-        assert path is not None
-        if path.challenge_due:
-            self._write_path_challenge_frame(builder, path)
-            path.note_challenge(self._now)
-        if path.ping_due:
-            self._write_ping_frame(builder)
-            path.ping_due = False
-
-    def _owes_acknowledgement(self, space: QuicPacketSpace, path: Path, now: float) -> bool:
-        """Whether the packet being built should carry one.
-
-        Off the selected path it always does: who sends there doubts the selected one.
-        """
-        if path is self._selected:
-            return space.ack_at is not None and path.has_something_to_say
-        return len(space.ack_queue) > 0 and path.wants_to_speak(now)
 
     # ---- for whoever builds on this ----------------------------------------------------------
 

@@ -9,9 +9,7 @@ What follows from it (copies, another path) is the session's; when is decided in
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from enum import Enum
-from typing import Literal
 
 from p2pquic.core.frames import FRAME_CADENCE
 from p2pquic.core.liveness import (
@@ -19,8 +17,8 @@ from p2pquic.core.liveness import (
     STANDBY_LIMIT,
     Answers,
     Expectation,
-    silent_from,
-    unanswered_from,
+    Reason,
+    doubts_from,
 )
 from p2pquic.quic.connection import MultipathConnection
 from p2pquic.quic.recovery import INITIAL_RTT
@@ -40,13 +38,6 @@ _WORSE = {
     Health.LASTING: (DEATH, Health.DEAD),
 }
 """After how many seconds of doubt each stage becomes which."""
-
-Reason = Literal["nothing is acknowledged", "nothing is heard"]
-_BEGINS: dict[Reason, Callable[[Answers, Expectation], float]] = {
-    "nothing is acknowledged": unanswered_from,
-    "nothing is heard": silent_from,
-}
-"""Why a path is doubted, and from when on; each end of a path sees its own half."""
 
 
 class PairLiveness:
@@ -71,8 +62,8 @@ class PairLiveness:
 
     def deadline(self, *, cadence: bool) -> float:
         """When to `look` if nothing happens before; infinite while only a packet can help."""
-        evidence = self._evidence(cadence)
-        times = [begins(*evidence) for why, begins in _BEGINS.items() if why not in self.reasons]
+        doubts = doubts_from(*self._evidence(cadence))
+        times = [time for reason, time in doubts.items() if reason not in self.reasons]
         if self.health in _WORSE:
             times.append(self._doubted_at + _WORSE[self.health][0])
         return min(times, default=math.inf)
@@ -83,10 +74,8 @@ class PairLiveness:
         One direction may have been dead for long when the other dies: that is a new doubt.
         """
         before, reasons_before = self.health, self.reasons
-        answers, expectation = self._evidence(cadence)
-        self.reasons = frozenset(
-            reason for reason, begins in _BEGINS.items() if now >= begins(answers, expectation)
-        )
+        doubts = doubts_from(*self._evidence(cadence))
+        self.reasons = frozenset(reason for reason, time in doubts.items() if now >= time)
         if not self.reasons:
             self.health = Health.LIVES
         elif self.reasons - reasons_before:
