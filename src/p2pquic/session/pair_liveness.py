@@ -69,7 +69,7 @@ class PairLiveness:
         return min(times, default=math.inf)
 
     def look(self, now: float, *, cadence: bool) -> bool:
-        """Judge the selected path anew; whether its `health` changed, or a doubt was added.
+        """Judge the selected path anew; whether its `health` changed.
 
         One direction may have been dead for long when the other dies: that is a new doubt.
         """
@@ -78,9 +78,8 @@ class PairLiveness:
         self.reasons = frozenset(reason for reason, time in doubts.items() if now >= time)
         if not self.reasons:
             self.health = Health.LIVES
-        elif self.reasons - reasons_before:
+        elif before is Health.LIVES or (before is Health.DEAD and self.reasons - reasons_before):
             self.health, self._doubted_at = Health.DOUBTED, now
-            return True
         elif before in _WORSE and now >= self._doubted_at + _WORSE[before][0]:
             self.health = _WORSE[before][1]
         return self.health is not before
