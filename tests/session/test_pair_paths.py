@@ -125,7 +125,7 @@ def call(*ways: tuple[DirectPath, bool]) -> Pair:
 
 
 def refuges_in(pair: Pair, paths: PairPaths) -> list[PathAddress]:
-    return paths.refuges(pair.client.connection, pair.now)
+    return paths.refuges(pair.client.connection, pair.now, pair.now)
 
 
 def companion_in(pair: Pair, paths: PairPaths) -> list[PathAddress]:

@@ -352,6 +352,7 @@ def _copies(
         if x >= begin and y - x > EDGE
     )
     doubt = (len(evidence.changes) * DOUBT + silence) * WAYS_IN_DOUBT / FRAME_CADENCE
+    doubt += _one_way(evidence) / FRAME_CADENCE
     for name in sources:
         copies = [
             entry.record.copy
@@ -368,6 +369,19 @@ def _copies(
         elif again > budget:
             detail = f"{name} sent {again} copies of {frames:.0f} frames, budget {budget:.0f}"
             yield Fault("duplicates", detail, again - budget)
+
+
+def _one_way(evidence: Evidence) -> float:
+    """Seconds for which some way was dead: whoever lost his direction alone hedges all the time."""
+    seconds = 0.0
+    died: dict[tuple[Link, Link | None], float] = {}
+    for change in evidence.changes:
+        way = change.link, change.towards
+        if change.kind == "way_dies":
+            died[way] = change.at
+        elif change.kind == "way_recovers" and way in died:
+            seconds += change.at - died.pop(way)
+    return seconds + sum(evidence.end - time for time in died.values())
 
 
 # ---- the sessions ----------------------------------------------------------------------------

@@ -70,17 +70,21 @@ class PairPaths:
         """The one path that shares least with the selected one, if there is any."""
         return self._companions(connection, now)[:1]
 
-    def refuges(self, connection: MultipathConnection, now: float) -> list[PathAddress]:
+    def refuges(
+        self, connection: MultipathConnection, since: float, now: float
+    ) -> list[PathAddress]:
         """Where copies go while the selected path is in doubt: the companion, and the relay.
 
-        A relay path in doubt is its own refuge when it has another leg.
+        The first of them to answer after `since` wins. A relay path in doubt is its own refuge when
+        it has another leg.
         """
         others = self._companions(connection, now)
         selected = connection.selected
         if isinstance(selected, RelayPath) and len(self.sockets) > 1:
             others.append(selected)
         refuges = others[:1] + [path for path in others[1:] if path == self._relay.path]
-        return refuges or self.straws(connection)
+        answering = [path for path in refuges if _answered(connection, path) > since]
+        return answering[:1] or refuges or self.straws(connection)
 
     def straws(self, connection: MultipathConnection) -> list[PathAddress]:
         """What is left to clutch at when no refuge answers: open paths of which nothing is known.

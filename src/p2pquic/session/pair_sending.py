@@ -46,7 +46,7 @@ class PairSending:
         self._trace = trace
         self._changed_at = -math.inf  # when a path took over from one that may be dead
         self._speaks = False  # audio of ours has begun
-        self._in_doubt = False
+        self._doubted_at: float | None = None  # since when the selected path is in doubt
         self._in_need = False  # the doubt lasts
         self._beat_at: float | None = None  # when a small packet is due in a frame's place
         self._later: list[tuple[Frame, PathAddress, Copy]] = []
@@ -78,10 +78,10 @@ class PairSending:
 
     def begin_doubt(self, now: float) -> None:
         """The selected path may be dead: what it has not delivered goes elsewhere too, at once."""
-        self._in_doubt = True
+        self._doubted_at = now
         if not self._speaks:
             self._beat_at = now  # a pure receiver speaks as well: else nobody could answer it
-        refuges = self._paths.refuges(self._connection, now)
+        refuges = self._paths.refuges(self._connection, now, now)
         self._copy(self._media.unacknowledged(now), refuges, now)
 
     def lasting_doubt(self, now: float) -> None:
@@ -99,7 +99,7 @@ class PairSending:
 
     def end_doubt(self) -> None:
         """Another path is selected."""
-        self._in_doubt = self._in_need = False
+        self._doubted_at, self._in_need = None, False
         if not self._speaks:
             self._beat_at = None
 
@@ -109,6 +109,7 @@ class PairSending:
         frame = self._media.lost(copy, max(rtts), now)
         if frame is not None:
             self._send(frame, self._selected, "resend", now)
+            self._copy([frame], self._others(now), now)
 
     def tick(self, now: float) -> None:
         """The deadline has come: the older frames, or a sign of life where a frame would be."""
@@ -131,8 +132,9 @@ class PairSending:
         """The paths beside the selected one that a frame goes on now."""
         others: list[PathAddress] = []
         moving = self._connection.answers(self._selected).arrived_from < self._changed_at
-        if self._in_doubt or moving:
-            others += self._paths.refuges(self._connection, now)
+        if self._doubted_at is not None or moving:
+            since = self._changed_at if self._doubted_at is None else self._doubted_at
+            others += self._paths.refuges(self._connection, since, now)
         if self._in_need:
             others += self._paths.straws(self._connection)
         if self.resilience == "hot":
