@@ -13,9 +13,11 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from p2pquic.lab.evidence import Evidence, Fault
+from p2pquic.lab.gaps import Gap
 from p2pquic.lab.scenarios import MOVER, OTHER, SERVER, timeline
 from p2pquic.lab.simulator import ORIGIN, NeverSettledError, Simulation
-from p2pquic.lab.verdict import Evidence, Fault, Gap, judge
+from p2pquic.lab.verdict import judge
 from p2pquic.lab.worlds import NAT_NAMES, World
 
 LOOK_INTERVAL = 1.0  # virtual seconds between two looks at what the sessions hold
