@@ -60,17 +60,23 @@ class RecentFrames:
         outstanding.sent_at = now
         return outstanding.copies
 
-    def lost(self, seq: int, copy: int, round_trip: float, now: float) -> Frame | None:
-        """That copy of `seq` is believed lost; gives the frame if it should leave again.
+    def lost(self, seq: int, copy: int, round_trip: float, now: float) -> float | None:
+        """That copy of `seq` is believed lost; gives when the frame should leave again, if ever.
 
-        That is: somebody could still play it, and no newer copy left within the last `round_trip`
-        seconds, of which nothing can be known yet.
+        At once, unless a newer copy left within the last `round_trip` seconds: that one may arrive,
+        and its loss may never be told. Not at all if nobody could play the frame by then.
         """
         outstanding = self._frames.get(seq)
-        if outstanding is None or outstanding.frame.due < now - RESEND_WINDOW:
+        if outstanding is None:
             return None
         is_newest = copy == outstanding.copies
-        return outstanding.frame if is_newest or outstanding.sent_at < now - round_trip else None
+        again = now if is_newest else max(now, outstanding.sent_at + round_trip)
+        return again if outstanding.frame.due >= again - RESEND_WINDOW else None
+
+    def outstanding(self, seq: int) -> Frame | None:
+        """The frame of that number, if it is remembered and nobody has acknowledged it."""
+        outstanding = self._frames.get(seq)
+        return None if outstanding is None else outstanding.frame
 
     def acknowledge(self, seq: int) -> bool:
         """A copy of `seq` arrived at the remote; False if that was known or is long past."""

@@ -64,9 +64,13 @@ class OutgoingFlow:
         """A copy arrived."""
         self._recent.acknowledge(seq)
 
-    def lost(self, seq: int, copy: int, round_trip: float, now: float) -> Frame | None:
-        """A copy got lost; the frame if it should leave again."""
+    def lost(self, seq: int, copy: int, round_trip: float, now: float) -> float | None:
+        """A copy got lost; when the frame should leave again, if ever."""
         return self._recent.lost(seq, copy, round_trip, now)
+
+    def outstanding(self, seq: int) -> Frame | None:
+        """The frame of that number, unless it was acknowledged."""
+        return self._recent.outstanding(seq)
 
     def unacknowledged(self, back: float) -> list[Frame]:
         """What is worth sending again by a path that is back since `back`, newest first."""

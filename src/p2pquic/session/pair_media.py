@@ -77,9 +77,13 @@ class PairMedia:
         """A copy arrived at the other end."""
         self._outgoing.acknowledge(seq)
 
-    def lost(self, copy: SentCopy, round_trip: float, now: float) -> Frame | None:
-        """A copy got lost; the frame if it should leave again."""
+    def lost(self, copy: SentCopy, round_trip: float, now: float) -> float | None:
+        """A copy got lost; when the frame should leave again, if ever."""
         return self._outgoing.lost(copy.seq, copy.number, round_trip, now)
+
+    def outstanding(self, seq: int) -> Frame | None:
+        """The frame of that number, unless it was acknowledged."""
+        return self._outgoing.outstanding(seq)
 
     def unacknowledged(self, back: float) -> list[Frame]:
         """What is worth sending again by a path that is back since `back`, newest first."""

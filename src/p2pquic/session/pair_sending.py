@@ -21,6 +21,7 @@ from p2pquic.core.frames import FRAME_CADENCE, Frame
 from p2pquic.core.path import PathAddress
 from p2pquic.core.trace import Copy
 from p2pquic.quic.connection import MultipathConnection
+from p2pquic.quic.recovery import INITIAL_RTT
 from p2pquic.session.pair_media import PairMedia, SentCopy
 from p2pquic.session.pair_paths import PairPaths
 from p2pquic.session.pair_trace import PairTrace
@@ -51,11 +52,17 @@ class PairSending:
         self._beat_at: float | None = None  # when a small packet is due in a frame's place
         self._later: list[tuple[Frame, PathAddress, Copy]] = []
         self._later_at = math.inf
+        self._repeats: dict[int, float] = {}  # lost frames, and when each is to leave again
 
     @property
     def deadline(self) -> float | None:
         """When to call `tick`."""
-        return self._later_at if self._later else self._beat_at
+        times = list(self._repeats.values())
+        if self._later:
+            times.append(self._later_at)
+        if self._beat_at is not None:
+            times.append(self._beat_at)
+        return min(times, default=None)
 
     def send_new(self, frame: Frame, now: float) -> None:
         """A frame has just been produced."""
@@ -103,16 +110,17 @@ class PairSending:
         if not self._speaks:
             self._beat_at = None
 
-    def send_lost(self, copy: SentCopy, now: float) -> None:
-        """A copy of a frame got lost."""
-        rtts = [self._connection.rtt(path) or 0.0 for path in self._connection.paths]
-        frame = self._media.lost(copy, max(rtts), now)
-        if frame is not None:
-            self._send(frame, self._selected, "resend", now)
-            self._copy([frame], self._others(now), now)
+    def send_lost(self, copy: SentCopy, path: PathAddress, now: float) -> None:
+        """A copy of a frame got lost on a path: so that path lives, or is closed."""
+        usual = self._connection.rtt(self._selected) or INITIAL_RTT
+        again = self._media.lost(copy, self._connection.rtt(path) or usual, now)
+        if again is not None:
+            self._repeats[copy.seq] = again
+            self._repeat(now)
 
     def tick(self, now: float) -> None:
         """The deadline has come: the older frames, or a sign of life where a frame would be."""
+        self._repeat(now)
         later, self._later = self._later, []
         for frame, path, copy in later:
             if path in self._connection.paths:
@@ -121,6 +129,15 @@ class PairSending:
             self._beat_at = now + FRAME_CADENCE
             for path in [self._selected, *self._others(now)]:
                 self._connection.ping(path)
+
+    def _repeat(self, now: float) -> None:
+        """Send the lost frames again whose time has come."""
+        for seq in [seq for seq, again in self._repeats.items() if again <= now]:
+            del self._repeats[seq]
+            frame = self._media.outstanding(seq)
+            if frame is not None:
+                self._send(frame, self._selected, "resend", now)
+                self._copy([frame], self._others(now), now)
 
     @property
     def _selected(self) -> PathAddress:

@@ -298,10 +298,10 @@ class PairSession:
                 case events.DatagramAcknowledged(_, copy):
                     self._trace.count(lost=False)
                     self._media.acknowledge(copy.seq)
-                case events.DatagramLost(_, copy):
+                case events.DatagramLost(path, copy):
                     self._trace.count(lost=True)
                     if self._manager is not None:
-                        self._manager.sending.send_lost(copy, now)
+                        self._manager.sending.send_lost(copy, path, now)
                 case events.StreamData(data=data, ended=ended):
                     self._media.on_description(data, ended=ended, now=now)
                 case events.Terminated(error_code, reason):
