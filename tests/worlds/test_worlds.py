@@ -6,32 +6,32 @@ makes a file of it, for `--replay` and for the directory `regressions`.
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
 
-from p2pquic.lab.trial import try_world
-from p2pquic.lab.worlds import SHORT_SPAN, World, random_world
-from p2pquic.lab.worlds_command import read_world
+from p2pquic.lab.trial import Outcome, try_world
+from p2pquic.lab.worlds import SHORT_SPAN
+from p2pquic.lab.worlds_command import read_world, try_seeds
 
 REGRESSIONS = sorted((Path(__file__).parent / "regressions").glob("*.json"))
 SEEDS = 200
-CHUNK = 10
 
 
-def check(world: World) -> list[str]:
-    outcome = try_world(world)
-    return [f"{world.scenario.name}: {fault.check}: {fault.detail}" for fault in outcome.faults]
+def faults_of(outcome: Outcome) -> list[str]:
+    name = outcome.world.scenario.name
+    return [f"{name}: {fault.check}: {fault.detail}" for fault in outcome.faults]
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("first", range(0, SEEDS, CHUNK))
-def test_random_worlds_of_fixed_seeds(first: int) -> None:
-    worlds = [random_world(seed, SHORT_SPAN) for seed in range(first, first + CHUNK)]
-    assert not [fault for world in worlds for fault in check(world)]
+def test_random_worlds_of_fixed_seeds() -> None:
+    with try_seeds(range(SEEDS), SHORT_SPAN, jobs=os.cpu_count() or 1) as outcomes:
+        faults = [fault for outcome in outcomes for fault in faults_of(outcome)]
+    assert not faults, "\n".join(faults)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("path", REGRESSIONS, ids=lambda path: path.stem)
 def test_worlds_that_failed_once(path: Path) -> None:
-    assert not check(read_world(path))
+    assert not faults_of(try_world(read_world(path)))

@@ -74,7 +74,7 @@ def run(options: argparse.Namespace, console: Console) -> int:
     console.print(f"{len(seeds)} worlds from seed {options.seed}, {options.jobs} at a time")
     is_complete = False
     try:
-        with _outcomes(seeds, options.span, options.jobs) as outcomes:
+        with try_seeds(seeds, options.span, options.jobs) as outcomes:
             for outcome in outcomes:
                 tally.add(outcome)
                 if outcome.faults:
@@ -146,7 +146,7 @@ class Tally:
 
 
 @contextmanager
-def _outcomes(seeds: Iterable[int], span: float, jobs: int) -> Iterator[Iterable[Outcome]]:
+def try_seeds(seeds: Iterable[int], span: float, jobs: int) -> Iterator[Iterable[Outcome]]:
     """What became of each seed, in the order in which they are done."""
     trial = functools.partial(_try_seed, span=span)
     if jobs == 1:

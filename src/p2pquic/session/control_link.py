@@ -7,6 +7,7 @@ hears us on: the relay's leg follows that choice, since both share one NAT bindi
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from p2pquic.core.actions import SendDatagram
@@ -26,6 +27,7 @@ ANSWER_LIMIT = 10.0  # seconds to wait for a server that may not be there
 PROBE_INTERVAL = 1.0  # seconds between signs of life, so that a lost server is noticed
 FIRST_CHALLENGE_WAIT = 0.2  # seconds until a path without an answer is challenged again
 HURRY_LIMIT = 0.3  # seconds in which a path must answer when something may be wrong
+LONGEST_HURRY_PAUSE = 5.0  # seconds between two such questions while the doubt goes on; they double
 LONGEST_CHALLENGE_WAIT = 15.0  # seconds; a Wi-Fi that leads nowhere may lead somewhere later
 
 
@@ -50,6 +52,8 @@ class ControlLink:
         self._challenge_at: float | None = None
         self._challenge_wait = FIRST_CHALLENGE_WAIT
         self._hurried_at: float | None = None  # since when every path is being asked
+        self._hurry_pause = 0.0
+        self._hurry_again_at = -math.inf
         self._stirred = False  # since the last flush: it may have something to say
         self._timer: float | None = None  # of the connection, as of the last flush
 
@@ -98,8 +102,12 @@ class ControlLink:
 
         It also brings back under which address the server sees each of them now.
         """
-        if self._connection is None or not self._connection.is_confirmed or self._hurried_at:
+        if self._connection is None or not self._connection.is_confirmed:
             return
+        if self._hurried_at is not None or now < self._hurry_again_at:
+            return
+        if now > self._hurry_again_at + LONGEST_HURRY_PAUSE:
+            self._hurry_pause = 0.0  # another doubt
         self._hurried_at, self._stirred = now, True
         for path in self._connection.paths:
             self._connection.challenge(path)
@@ -217,6 +225,8 @@ class ControlLink:
         """Doubt the paths that did not answer, unless none did: then nobody knows better."""
         assert self._connection is not None
         self._hurried_at = None
+        self._hurry_again_at = now + self._hurry_pause
+        self._hurry_pause = min(LONGEST_HURRY_PAUSE, 2 * self._hurry_pause + HURRY_LIMIT)
         paths = self._connection.paths
         silent = [path for path in paths if self._connection.answers(path).heard_at <= since]
         if 0 < len(silent) < len(paths):

@@ -27,7 +27,7 @@ class RelayRoute:
         self._server = server
         self._legs: RelayLegs | None = None
         self._used: Sequence[LocalSocket] = ()
-        self._heard_at: dict[LocalSocket, float] = {}
+        self._heard_at = -math.inf  # on the leg the server hears us on
         self._doubted_at = -math.inf
         self._announce_wait = FIRST_ANNOUNCE_WAIT
         self.announce_at: float | None = None  # when to `announce` again: no packet came yet
@@ -53,7 +53,8 @@ class RelayRoute:
         """The server hears us on this socket now, or on none; whether that is a change."""
         moved, self.local = local != self.local, local
         if moved:
-            self._doubted_at, self.announce_at = -math.inf, None
+            self._doubted_at = self._heard_at = -math.inf
+            self.announce_at = None
             self._announce_wait = FIRST_ANNOUNCE_WAIT
             self.use([] if local is None else [local])
         return moved
@@ -71,9 +72,7 @@ class RelayRoute:
     @property
     def usual_leg_lives(self) -> bool:
         """Whether the leg the server hears us on was heard since it was doubted, if ever."""
-        if self.local is None or self._doubted_at == -math.inf:
-            return True
-        return self._heard_at.get(self.local, -math.inf) > self._doubted_at
+        return self._doubted_at == -math.inf or self._heard_at > self._doubted_at
 
     @property
     def interface(self) -> str:
@@ -110,7 +109,8 @@ class RelayRoute:
         """
         assert self._legs is not None
         packet, replies = self._legs.receive(local, data)
-        self._heard_at[local] = now
+        if local == self.local:
+            self._heard_at = now
         if packet is not None:
             self.announce_at = None
         return packet, [SendDatagram(socket, self._server, reply) for socket, reply in replies]
