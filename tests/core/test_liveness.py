@@ -176,8 +176,10 @@ def test_silence_means_nothing_where_no_audio_is_expected() -> None:
 
 def test_an_answer_that_came_by_another_path_is_a_sign_of_life() -> None:
     answers = steady(heard_at=5.0)
-    answers.answered_at = 5.5
+    answers.answered_at, answers.arrived_from = 5.5, 5.5 - USUAL
     assert silent_from(answers, CALL) == pytest.approx(5.555)
+    answers.arrived_from = 5.2  # the news was long on its way, by a longer path
+    assert silent_from(answers, CALL) == pytest.approx(5.2 + USUAL + 0.055)
 
 
 def test_a_path_just_chosen_has_a_round_trip_and_a_frame_to_begin() -> None:
@@ -206,7 +208,12 @@ ROUNDING = 1e-6  # seconds
 def test_silence_never_begins_before_the_last_sign_of_life(
     heard_at: float, answered_at: float, chosen_at: float, variation: float
 ) -> None:
-    answers = Answers(heard_at=heard_at, answered_at=answered_at, variation=variation)
+    answers = Answers(
+        heard_at=heard_at,
+        answered_at=answered_at,
+        arrived_from=answered_at - USUAL,
+        variation=variation,
+    )
     expectation = Expectation(chosen_at, cadence=True, rtt=RTT)
     last = max(heard_at, answered_at, chosen_at)
     least = MISSING_FRAMES * FRAME_CADENCE

@@ -119,12 +119,14 @@ def unanswered_from(answers: Answers, expectation: Expectation) -> float:
 def silent_from(answers: Answers, expectation: Expectation) -> float:
     """When the path has been silent for too long; infinite if no audio is expected.
 
-    An acknowledgement that came another way counts: then this end's half of the path lives.
+    An acknowledgement that came another way counts: what left at `arrived_from` got through, so this
+    end's half of the path lived then. Late news of it is no later sign of life.
     """
     if not expectation.cadence:
         return math.inf
     begins = expectation.chosen_at + expectation.rtt + FRAME_CADENCE
-    last = max(answers.heard_at, answers.answered_at, begins)
+    answered = answers.arrived_from + expectation.rtt + FRAME_CADENCE  # it waits for a ride
+    last = max(answers.heard_at, min(answers.answered_at, answered), begins)
     missing = MISSING_FRAMES + (answers.late_share > LATE_SHARES[0])
     return last + missing * FRAME_CADENCE + max(SILENCE_MARGIN, VARIATIONS * answers.delay)
 
