@@ -119,8 +119,8 @@ def unanswered_from(answers: Answers, expectation: Expectation) -> float:
 def silent_from(answers: Answers, expectation: Expectation) -> float:
     """When the path has been silent for too long; infinite if no audio is expected.
 
-    An acknowledgement that came another way counts: what left at `arrived_from` got through, so this
-    end's half of the path lived then. Late news of it is no later sign of life.
+    An acknowledgement that came another way counts: what left at `arrived_from` got through, so
+    this end's half of the path lived then. Late news of it is no later sign of life.
     """
     if not expectation.cadence:
         return math.inf
