@@ -74,13 +74,12 @@ class Episode:
     """What one `Move` of a scenario amounts to: paths were cut, and a path is possible.
 
     `moves` says so for each host it happens to. `way` is the way that died, from and to, if it was
-    one; `is_repeated` that the way back had died before, so that the call had left both.
+    one.
     """
 
     kind: EpisodeKind
     moves: tuple[MoveMade, ...]
     way: tuple[Link, Link] | None = None
-    is_repeated: bool = False
 
     @property
     def name(self) -> str:
@@ -165,7 +164,6 @@ class _Chronicle:
         up = scenario.links_up
         self._usable = {link: 0.0 for link in scenario.topology.interfaces if link in up}
         self._left: set[Link] = set()  # that were in use once
-        self._dead_ways: set[tuple[Link, Link]] = set()
 
     def tell(self, changes: Sequence[ChangeMade]) -> Iterator[Episode]:
         rest = iter(changes)
@@ -204,9 +202,7 @@ class _Chronicle:
                     moves[change.host] = self._silent(change, change.link)
         if kind is None:
             return None
-        is_repeated = way is not None and way[::-1] in self._dead_ways
-        self._dead_ways |= {way} if way else set()
-        return Episode(kind, tuple(moves.values()), way, is_repeated)
+        return Episode(kind, tuple(moves.values()), way)
 
     def _replacement(self, change: ChangeMade, later: Sequence[ChangeMade]) -> MoveMade | None:
         """The interface that is up already, or the first to come; None if there is none."""
