@@ -33,7 +33,6 @@ import heapq
 import itertools
 from collections.abc import Callable, Mapping, Sequence
 from random import Random
-from typing import assert_never
 
 from p2pquic.core.addresses import LocalAddress, LocalSocket
 from p2pquic.core.events import Resilience
@@ -130,24 +129,7 @@ class _Flood:
 
     def apply(self, change: Change) -> None:
         """The same as in `Simulation.apply`; whoever has a kernel that says so hears of it."""
-        internet, links = self._internet, self._internet.links
-        match change.kind:
-            case "interface_down":
-                internet.interface_down(change.link)
-            case "interface_up":
-                internet.interface_up(change.link)
-            case "link_dies":
-                links.link_dies(change.link)
-            case "link_recovers":
-                links.link_recovers(change.link)
-            case "way_dies":
-                links.way_dies(*change.way)
-            case "way_recovers":
-                links.way_recovers(*change.way)
-            case "nat_forgets":
-                internet.nat_forgets(change.link)
-            case _:
-                assert_never(change.kind)
+        self._internet.apply(change)
         if change.is_announced:
             self._refresh_sockets(change.host)
 

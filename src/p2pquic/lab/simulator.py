@@ -184,26 +184,12 @@ class Simulation:
 
     def apply(self, change: Change) -> None:
         """Something changes, now."""
-        internet, links, outage = self.internet, self.internet.links, 0.0
-        match change.kind:
-            case "interface_down":
-                internet.interface_down(change.link)
-                self._outages.lost(change.link, self.now)
-            case "interface_up":
-                internet.interface_up(change.link)
-                outage = self._outages.gained(change.link, self.now)
-            case "link_dies":
-                links.link_dies(change.link)
-            case "link_recovers":
-                links.link_recovers(change.link)
-            case "way_dies":
-                links.way_dies(*change.way)
-            case "way_recovers":
-                links.way_recovers(*change.way)
-            case "nat_forgets":
-                internet.nat_forgets(change.link)
-            case _:
-                assert_never(change.kind)
+        self.internet.apply(change)
+        outage = 0.0
+        if change.kind == "interface_down":
+            self._outages.lost(change.link, self.now)
+        elif change.kind == "interface_up":
+            outage = self._outages.gained(change.link, self.now)
         now, milliseconds = self.now, round(1000 * outage, 3)
         self.changes.append(
             ChangeMade(change.kind, *change.link, now, now, milliseconds, change.towards)

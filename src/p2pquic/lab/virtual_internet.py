@@ -24,12 +24,12 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from random import Random
-from typing import Generic, Literal, NamedTuple, TypeVar
+from typing import Generic, Literal, NamedTuple, TypeVar, assert_never
 
 from p2pquic.core.addresses import LocalAddress, LocalSocket, SocketAddress
 from p2pquic.core.errors import UsageError
 from p2pquic.lab.nat import NatBox
-from p2pquic.lab.scenarios import Interface, Link, Topology
+from p2pquic.lab.scenarios import Change, Interface, Link, Topology
 
 Cargo = TypeVar("Cargo")
 Fate = Literal["sent", "arrived", "lost", "swallowed", "dead", "unroutable", "refused"]
@@ -227,6 +227,30 @@ class VirtualInternet:
             for link, access in self._accesses.items()
             if link.host == host and self.links.is_up(link)
         )
+
+    def apply(self, change: Change) -> None:
+        """Something changes, now.
+
+        Raises:
+            UsageError: the topology has no such link, way or NAT.
+        """
+        match change.kind:
+            case "interface_down":
+                self.interface_down(change.link)
+            case "interface_up":
+                self.interface_up(change.link)
+            case "link_dies":
+                self.links.link_dies(change.link)
+            case "link_recovers":
+                self.links.link_recovers(change.link)
+            case "way_dies":
+                self.links.way_dies(*change.way)
+            case "way_recovers":
+                self.links.way_recovers(*change.way)
+            case "nat_forgets":
+                self.nat_forgets(change.link)
+            case _:
+                assert_never(change.kind)
 
     def interface_up(self, link: Link) -> None:
         """The interface has its address and route again. Its NAT remembers what it knew."""

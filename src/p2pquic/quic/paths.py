@@ -11,10 +11,8 @@ from p2pquic.core.path import PathAddress
 from p2pquic.quic.frames import ObservedAddress
 from p2pquic.quic.recovery import PathRecovery
 
-VOUCHED_BYTES = (
-    6000  # counted as received from an address that proved itself on another path: three
-)
-# times that is a second of audio and its challenges
+VOUCHED_BYTES = 6000  # counted as received from an address that proved itself on another path:
+# three times that is a second of audio and its challenges
 CHALLENGES_KEPT = 8  # answers to older challenges say nothing about now
 
 

@@ -101,7 +101,7 @@ class PairPaths:
 
     def untried(self, connection: MultipathConnection) -> list[PathAddress]:
         """Direct paths that were opened and have not answered yet."""
-        return [path for path in self._direct.unproven(connection) if path.local in self.sockets]
+        return [*self._direct.unproven(connection)]
 
     def legs(
         self, selected: PathAddress | None, *, hot: bool, doubtful: bool

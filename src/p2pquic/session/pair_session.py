@@ -11,6 +11,7 @@ be sent. Which path the call takes is the business of `path_manager`.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Sequence
 
 from p2pquic.core.actions import Action, SendDatagram
@@ -59,7 +60,7 @@ class PairSession:
         self._media = PairMedia(
             self.remote, plays=config.receives, bounds=config.buffer, actions=self._actions
         )
-        self._resilience = config.resilience
+        self._doubt_told: float | None = None  # that `has_new_doubt` spoke of last
         self._manager: PathManager | None = None  # from the moment both ends are authenticated
         self._began_at = now
         self._statistics_at = now
@@ -80,9 +81,14 @@ class PairSession:
         """Since when the network may have changed without a word; None while all is well."""
         return None if self._manager is None else self._manager.doubted_since
 
+    def has_new_doubt(self) -> bool:
+        """Whether the call is in doubt, and was not in this one at the last call."""
+        before, self._doubt_told = self._doubt_told, self.doubted_since
+        return self._doubt_told not in (None, before)
+
     def choose_resilience(self, resilience: Resilience) -> None:
         """Duplicate frames in this manner from now on."""
-        self._resilience = resilience
+        self.config = dataclasses.replace(self.config, resilience=resilience)
         if self._manager is not None:
             self._manager.sending.resilience = resilience
 
@@ -245,7 +251,7 @@ class PairSession:
         connection = self._connection
         if connection is None or not self._paths.has_way_out(connection.selected):
             return []
-        hot, doubtful = self._resilience == "hot", self.doubted_since is not None
+        hot, doubtful = self.config.resilience == "hot", self.doubted_since is not None
         self._relay.use(self._paths.legs(connection.selected, hot=hot, doubtful=doubtful))
         sends: list[SendDatagram] = []
         for data, path in connection.datagrams_to_send(now):
@@ -323,7 +329,6 @@ class PairSession:
             self._media,
             self._trace,
         )
-        self._manager.sending.resilience = self._resilience
         self._statistics_at = now + STATISTICS_INTERVAL
         connection.acknowledge_within(FRAME_CADENCE if self.config.sends else 0.0)
         self._direct.key = connection.export(PUNCH_LABEL, PUNCH_KEY_SIZE)

@@ -106,7 +106,6 @@ class PeerSession:
             Register(PROTOCOL_VERSION, config.room, config.role),
         )
         self._pairs: dict[str, PairSession] = {}
-        self._doubts: dict[str, float | None] = {}  # since when the call with a member is in doubt
         self._offered: dict[str, list[Candidate]] = {}
         self._round = 0
         self._told_observed: dict[LocalSocket, SocketAddress] = {}
@@ -307,7 +306,6 @@ class PeerSession:
             for peer, pair in self._pairs.items()
             if not pair.is_over and (pair.is_connected or self._server_lost is None)
         }
-        self._doubts = {peer: since for peer, since in self._doubts.items() if peer in self._pairs}
         own, self._actions = self._actions, []
         actions = [*sends, *own, *others]
         if self._control.failure is not None:
@@ -322,12 +320,10 @@ class PeerSession:
         The server stamps candidates with the address it sees, so the same ones may be news there: a
         NAT that forgot us has given us another address, of which nobody told us.
         """
-        known, since = self._doubts.get(pair.remote), pair.doubted_since
-        self._doubts[pair.remote] = since
-        if since is None:
+        if pair.doubted_since is None:
             return
         self._control.hurry(now)
-        if since != known:
+        if pair.has_new_doubt():
             self._offered.pop(pair.remote, None)
             self._offer_candidates()
 
