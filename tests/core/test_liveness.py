@@ -62,6 +62,14 @@ def exchange(answers: Answers, late_every: int = 0, frames: int = LATE_FRAMES) -
         answers.answered(sent, sent + FRAME_CADENCE, sent + USUAL)
 
 
+def test_answers_that_begin_to_wait_for_a_ride_are_not_late() -> None:
+    answers = Answers()
+    answers.sent(0.0)
+    answers.answered(0.0, None, RTT)  # a challenge; nothing makes its answer wait
+    exchange(answers, frames=LATE_FRAMES // 16)
+    assert answers.late_share == 0.0
+
+
 # ---- nothing is acknowledged ---------------------------------------------------------------------
 
 

@@ -97,6 +97,17 @@ def test_on_the_selected_path_an_acknowledgement_rides_on_the_next_datagram() ->
     assert len(pair.client.seen(events.DatagramAcknowledged)) == 1
 
 
+def test_an_acknowledgement_that_rode_beside_the_selected_path_is_still_owed_on_it() -> None:
+    pair = pair_with_standby()
+    pair.cut(pair.server, HOME)  # what rides there arrives nowhere
+    pair.client.connection.send_datagram(b"frame", "frame", relay(), pair.now)
+    pair.run(pair.now + 0.031)
+    ping(pair, pair.server, HOME)
+    pair.server.connection.send_datagram(b"answer", "answer", relay(), pair.now)
+    pair.run(pair.now + 0.031)
+    assert [event.tag for event in pair.client.seen(events.DatagramAcknowledged)] == ["frame"]
+
+
 def test_an_acknowledgement_for_a_path_that_cannot_send_does_not_wake_us_again_and_again() -> None:
     pair = pair_with_standby()
     pair.client.connection.send_datagram(b"frame", "frame", WLAN, pair.now)

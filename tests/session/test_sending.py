@@ -169,6 +169,9 @@ def test_from_hot_to_something_calmer_the_duplicates_end(calmer: Resilience) -> 
     call.run_for(1.0)
     for host in (call.mover, call.other):
         assert call.copies(host, chosen + FRAME_CADENCE)["duplicate"] == 0
+        (hedging,) = since(host.records(Hedging), chosen)
+        assert isinstance(hedging.record, Hedging)
+        assert not hedging.record.on
         assert call.undelivered(host, chosen) == []
 
 

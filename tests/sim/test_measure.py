@@ -18,13 +18,10 @@ from p2pquic.core.trace import (
 )
 from p2pquic.lab.catalogue import scenario_named
 from p2pquic.lab.changes import ChangeMade, Episode, Outages, episodes
-from p2pquic.lab.floor import Direction, can_punch, floor
+from p2pquic.lab.floor import Direction, floor
 from p2pquic.lab.measure import Spread, conduct, measure
 from p2pquic.lab.scenarios import (
     FRAME_CADENCE,
-    FULL_CONE,
-    PORT_RESTRICTED,
-    SYMMETRIC,
     Link,
     Move,
     Scenario,
@@ -150,14 +147,6 @@ def test_a_way_that_dies_after_the_way_back_did_is_a_death_like_the_first() -> N
 def test_a_source_that_did_not_run_has_no_floor() -> None:
     silent: dict[str, list[float]] = {"mover": [], "other": []}
     assert floor("mover to other", silent, OUTAGE, episode_of(OUTAGE)) is None
-
-
-def test_two_nats_are_punched_unless_a_port_is_unforeseen_and_only_that_port_let_in() -> None:
-    assert can_punch(PORT_RESTRICTED, PORT_RESTRICTED)
-    assert can_punch(SYMMETRIC, FULL_CONE)
-    assert not can_punch(SYMMETRIC, PORT_RESTRICTED)
-    assert not can_punch(PORT_RESTRICTED, SYMMETRIC)
-    assert not can_punch(SYMMETRIC, SYMMETRIC)
 
 
 def trace_pair(

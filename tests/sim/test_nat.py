@@ -5,8 +5,9 @@ from random import Random
 import pytest
 
 from p2pquic.core.addresses import SocketAddress
-from p2pquic.lab.nat import NatBox
+from p2pquic.lab.nat import NatBox, can_punch
 from p2pquic.lab.scenarios import FULL_CONE, PORT_RESTRICTED, SYMMETRIC, Nat
+from p2pquic.lab.worlds import NATS
 
 PRIVATE = SocketAddress("192.168.1.2", 5000)
 NEIGHBOUR = SocketAddress("192.168.1.3", 5000)
@@ -110,3 +111,23 @@ def test_a_nat_that_was_made_to_forget_refuses_answers_and_gives_other_ports(kin
     assert (nat.outbound(PRIVATE, STRANGER, now=0.3) == after) is (kind is not SYMMETRIC)
     nat.forget()
     assert nat.outbound(PRIVATE, SERVER, now=0.4) not in (before, after)
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "expected"),
+    [
+        ("public", "symmetric", True),
+        ("full cone", "symmetric", True),
+        ("address-restricted", "symmetric", True),
+        ("port-restricted", "symmetric", False),
+        ("port-restricted", "port-restricted", True),
+        ("port-restricted", "address-dependent", False),
+        ("address-restricted", "address-dependent", True),
+        ("address-dependent", "address-dependent", False),
+        ("symmetric", "symmetric", False),
+    ],
+)
+def test_which_nats_can_be_punched(one: str, other: str, expected: bool) -> None:
+    first: Nat | None = NATS[one]
+    second: Nat | None = NATS[other]
+    assert can_punch(first, second) is can_punch(second, first) is expected

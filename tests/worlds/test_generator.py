@@ -9,8 +9,8 @@ import msgspec
 import pytest
 
 from p2pquic.core.errors import UsageError
-from p2pquic.lab.scenarios import Nat, timeline
-from p2pquic.lab.worlds import MOST_CHANGES, NAT_NAMES, NATS, World, meets, random_world
+from p2pquic.lab.scenarios import timeline
+from p2pquic.lab.worlds import MOST_CHANGES, NAT_NAMES, NATS, World, random_world
 from p2pquic.lab.worlds_command import CHANGE_KINDS, read_world
 
 ENOUGH = 300  # worlds; a hundredth of a full run's 20 would be none at all
@@ -77,23 +77,3 @@ def test_changes_change_something(seed: int) -> None:
                 dead.remove(change.way)
             case "nat_forgets":
                 assert world.scenario.topology.interfaces[change.link].nat is not None
-
-
-@pytest.mark.parametrize(
-    ("one", "other", "expected"),
-    [
-        ("public", "symmetric", True),
-        ("full cone", "symmetric", True),
-        ("address-restricted", "symmetric", True),
-        ("port-restricted", "symmetric", False),
-        ("port-restricted", "port-restricted", True),
-        ("port-restricted", "address-dependent", False),
-        ("address-restricted", "address-dependent", True),
-        ("address-dependent", "address-dependent", False),
-        ("symmetric", "symmetric", False),
-    ],
-)
-def test_which_nats_meet(one: str, other: str, expected: bool) -> None:
-    first: Nat | None = NATS[one]
-    second: Nat | None = NATS[other]
-    assert meets(first, second) is meets(second, first) is expected

@@ -74,15 +74,15 @@ class Answers:
     def answered(self, newest_sent: float, next_sent: float | None, now: float) -> None:
         """News: what left at `newest_sent` arrived; the next still unanswered left at `next_sent`.
 
-        The newest gives the time; whether the oldest had to wait a frame longer gives the share of
-        answers that loss delays, in either direction.
+        The newest gives the time; whether the oldest had to wait a frame longer than it, and than
+        usual, gives the share of answers that loss delays, in either direction.
         """
         sample = now - newest_sent
         if self.time is None:
             self.time, self.variation = sample, sample / 2
         else:
             if self.waiting_since is not None:
-                late = now - self.waiting_since > self.time + 0.75 * FRAME_CADENCE
+                late = now - self.waiting_since > max(self.time, sample) + 0.75 * FRAME_CADENCE
                 self.late_share += (late - self.late_share) * _LATE_SMOOTHING
             deviation = abs(self.time - sample)
             self.variation += (deviation - self.variation) * _VARIATION_SMOOTHING

@@ -31,10 +31,10 @@ from typing import Literal
 
 from p2pquic.core.events import Resilience
 from p2pquic.lab.changes import Episode
-from p2pquic.lab.scenarios import FRAME_CADENCE, MOVER, OTHER, Link, Nat, Scenario
+from p2pquic.lab.nat import can_punch
+from p2pquic.lab.scenarios import FRAME_CADENCE, MOVER, OTHER, Link, Scenario
 
 MARGIN = 0.015  # seconds between overdue and suspected, and again for the second path
-PUBLIC = Nat("endpoint-independent", "endpoint-independent")  # what no NAT is like
 
 Direction = Literal["mover to other", "other to mover"]
 DIRECTIONS: tuple[Direction, ...] = ("mover to other", "other to mover")
@@ -54,9 +54,9 @@ class Stand:
         interfaces = scenario.topology.interfaces
         ends = interfaces[Link(MOVER, mover)], interfaces[Link(OTHER, other)]
         server = scenario.topology.server.interfaces[0].delay
-        nats = [end.nat or PUBLIC for end in ends]
+        nats = ends[0].nat, ends[1].nat
         self.relayed = scenario.settles_on == "relay" or not can_punch(*nats)
-        self.has_public_end = None in (ends[0].nat, ends[1].nat)
+        self.has_public_end = None in nats
         self.to_server = {MOVER: ends[0].delay + server, OTHER: ends[1].delay + server}
         self.direct = ends[0].delay + ends[1].delay
         self.relay = self.direct + 2 * server
@@ -84,18 +84,6 @@ class Stand:
         still |= {end.host: end.interface for end in episode.way or ()}
         on = still | on
         return cls(scenario, on[MOVER], on[OTHER])
-
-
-def can_punch(one: Nat, another: Nat) -> bool:
-    """Whether a direct path can be punched between two NATs.
-
-    Not if one takes a port nobody can foresee for every remote and the other lets in nobody but
-    the very port it sent to.
-    """
-    by_port = "address-and-port-dependent"
-    return not any(
-        a.mapping == by_port and b.filtering == by_port for a, b in ((one, another), (another, one))
-    )
 
 
 def floor(

@@ -105,3 +105,23 @@ def _kept(dependence: Dependence, remote: SocketAddress) -> _RemoteKey:
             return (remote.host,)
         case "address-and-port-dependent":
             return (remote.host, remote.port)
+
+
+def can_punch(one: Nat | None, other: Nat | None) -> bool:
+    """Whether packets can pass directly between two NATs once both insides have sent (RFC 4787).
+
+    An inside that maps by destination comes from a port nobody was told of. So somebody must be
+    where he is said to be, and if the other is not, his filter must not ask for the port. None is
+    an address without a NAT.
+    """
+    if _is_where_it_says(one) and _is_where_it_says(other):
+        return True
+    if _is_where_it_says(one):
+        return one is None or one.filtering != "address-and-port-dependent"
+    if _is_where_it_says(other):
+        return other is None or other.filtering != "address-and-port-dependent"
+    return False
+
+
+def _is_where_it_says(nat: Nat | None) -> bool:
+    return nat is None or nat.mapping == "endpoint-independent"

@@ -15,6 +15,7 @@ from random import Random
 from typing import Literal, get_args
 
 from p2pquic.core.events import Resilience
+from p2pquic.lab.nat import can_punch
 from p2pquic.lab.scenarios import (
     FULL_CONE,
     MOVER,
@@ -101,32 +102,13 @@ def random_world(seed: int, span: float = LONG_SPAN) -> World:
     return World(scenario, seed, resilience)
 
 
-def meets(one: Nat | None, other: Nat | None) -> bool:
-    """Whether packets can pass directly between two NATs once both insides have sent (RFC 4787).
-
-    An inside that maps by destination comes from a port nobody was told of. So somebody must be
-    where he is said to be, and if the other is not, his filter must not ask for the port.
-    """
-    if _is_where_it_says(one) and _is_where_it_says(other):
-        return True
-    if _is_where_it_says(one):
-        return one is None or one.filtering != "address-and-port-dependent"
-    if _is_where_it_says(other):
-        return other is None or other.filtering != "address-and-port-dependent"
-    return False
-
-
 def has_direct_path(topology: Topology, up: frozenset[Link]) -> bool:
     """Whether any pair of living interfaces allows one."""
     interfaces = topology.interfaces
     mine, others = (
         [interfaces[link].nat for link in up if link.host == host] for host in (MOVER, OTHER)
     )
-    return any(meets(one, other) for one in mine for other in others)
-
-
-def _is_where_it_says(nat: Nat | None) -> bool:
-    return nat is None or nat.mapping == "endpoint-independent"
+    return any(can_punch(one, other) for one in mine for other in others)
 
 
 # ---- topology --------------------------------------------------------------------------------

@@ -116,8 +116,8 @@ class PathLifeConnection(ManyPathsConnection):
         try:
             super()._write_application(builder, network_path, now)
         finally:
-            if space.ack_at is not None:
-                space.ack_at = due  # no packet could leave
+            if network_path is not self._selected or space.ack_at is not None:
+                space.ack_at = due  # still owed: it rode beside, or no packet could leave
 
     def _write_connection_limits(self, builder: QuicPacketBuilder, space: QuicPacketSpace) -> None:
         super()._write_connection_limits(builder, space)

@@ -168,6 +168,7 @@ class PairSending:
     ) -> None:
         """Send copies by each path: of the newest frame at once, of older ones a breath later."""
         if self.resilience == "lean":
+            self._trace.hedging([])
             for path in paths:
                 self._connection.ping(path)
             return
