@@ -10,7 +10,6 @@ from __future__ import annotations
 import dataclasses
 import traceback
 from collections import deque
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from p2pquic.lab.evidence import Evidence, Fault
@@ -24,6 +23,8 @@ LOOK_INTERVAL = 1.0  # virtual seconds between two looks at what the sessions ho
 LONGEST_RUN = 60.0  # virtual seconds in which any world ends
 HANG_UP = 1.0  # virtual seconds that a simulation goes on after its end, for goodbyes
 OURS = ("p2pquic.", "aioquic.")  # whose objects are looked into
+CONTAINERS = (list, tuple, set, frozenset, deque)
+LEAVES = (str, bytes, bytearray, int, float, range, type, type(None))  # nothing lies in them
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,15 +90,13 @@ def held_by(thing: object) -> int:
     waiting = [thing]
     while waiting:
         each = waiting.pop()
-        if id(each) in seen or isinstance(
-            each, str | bytes | bytearray | int | float | range | type
-        ):
+        if isinstance(each, LEAVES) or id(each) in seen:
             continue
         seen.add(id(each))
-        if isinstance(each, Mapping):
+        if isinstance(each, dict):
             count += len(each)
             waiting.extend(each.values())
-        elif isinstance(each, Sequence | set | frozenset | deque):
+        elif isinstance(each, CONTAINERS):
             count += len(each)
             waiting.extend(each)
         elif type(each).__module__.startswith(OURS):
