@@ -29,8 +29,6 @@ from p2pquic.lab.scenarios import (
 )
 
 BOTH_UP = ("wlan0", "rmnet0")
-SETTLE = 2.0  # seconds that suffice to prove and warm every path
-AFTERMATH = 2.5  # seconds that suffice to see what became of every frame
 PAUSE = 0.150  # seconds for which Wi-Fi itself falls silent now and then, scanning or retrying
 MOVES, BETWEEN_MOVES, AWAY = 60, 0.200, 0.100  # how many; seconds apart; seconds without the one
 
@@ -130,8 +128,6 @@ _MORE_MOVES = (
         "long-outage",
         "Wi-Fi dies, and only eight seconds later cellular is there.",
         moves=(break_before_make(gone="wlan0", come="rmnet0", outage=8.0),),
-        settle=SETTLE,
-        aftermath=AFTERMATH,
     ),
     Scenario(
         "both-move",
@@ -139,8 +135,6 @@ _MORE_MOVES = (
         topology=Topology(other=Host(OTHER, (WIFI, CELLULAR))),
         moves=(break_before_make(gone="wlan0", come="rmnet0", hosts=(MOVER, OTHER)),),
         other_up=("wlan0",),
-        settle=SETTLE,
-        aftermath=AFTERMATH,
     ),
     Scenario(
         "sixty-moves",
@@ -148,8 +142,6 @@ _MORE_MOVES = (
         topology=Topology(mover=Host(MOVER, (WIFI, dataclasses.replace(WIFI, name="wlan1")))),
         moves=_flapping(),
         mover_up=("wlan0", "wlan1"),
-        settle=SETTLE,
-        aftermath=AFTERMATH,
     ),
 )
 
@@ -159,8 +151,6 @@ _SILENT = (
         "Wi-Fi carries nothing any more and no kernel notices; cellular is up.",
         moves=(Move(0.0, (_WIFI_FALLS_SILENT,)),),
         mover_up=BOTH_UP,
-        settle=SETTLE,
-        aftermath=AFTERMATH,
     ),
     Scenario(
         "silent-death-relay",
@@ -170,44 +160,32 @@ _SILENT = (
         ),
         moves=(Move(0.0, (_WIFI_FALLS_SILENT,)),),
         mover_up=BOTH_UP,
-        settle=SETTLE,
-        aftermath=AFTERMATH,
     ),
     Scenario(
         "nat-forgets",
         "The mover's NAT forgets every mapping, of the direct path and of the relay's leg.",
         moves=(Move(0.0, (Change(0.0, "nat_forgets", "wlan0"),)),),
-        settle=SETTLE,
-        aftermath=AFTERMATH,
     ),
     Scenario(
         "way-dies-there",
         "Nothing passes directly any more from the mover to the other side; back it does.",
         moves=(Move(0.0, (_WAY_THERE_DIES,)),),
-        settle=SETTLE,
-        aftermath=AFTERMATH,
     ),
     Scenario(
         "way-dies-back",
         "Nothing passes directly any more from the other side to the mover; there it does.",
         moves=(Move(0.0, (_WAY_BACK_DIES,)),),
-        settle=SETTLE,
-        aftermath=AFTERMATH,
     ),
     Scenario(
         "black-hole",
         "The direct way to the other side dies, and two seconds later the way back as well.",
         moves=(Move(0.0, (_WAY_THERE_DIES,)), Move(2.0, (_WAY_BACK_DIES,))),
-        settle=SETTLE,
-        aftermath=AFTERMATH,
     ),
     Scenario(
         "wifi-pause",
         "Wi-Fi carries nothing for 150 ms, as it does now and then; cellular is up.",
         moves=(Move(0.0, (_WIFI_FALLS_SILENT, Change(PAUSE, "link_recovers", "wlan0"))),),
         mover_up=BOTH_UP,
-        settle=SETTLE,
-        aftermath=AFTERMATH,
     ),
     Scenario(
         "lossy",
@@ -216,7 +194,6 @@ _SILENT = (
             mover=Host(MOVER, (_lossy(WIFI), _lossy(CELLULAR))),
             other=Host(OTHER, (_lossy(HOME),)),
         ),
-        settle=SETTLE,
         aftermath=600.0,
     ),
 )

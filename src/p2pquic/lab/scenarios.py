@@ -25,6 +25,8 @@ from p2pquic.core.errors import UsageError
 FRAME_CADENCE = 0.020  # seconds between audio frames; a change falls anywhere inside one
 OUTAGE = 0.500  # seconds without any address (L): what a phone needs to fall back to cellular
 OVERLAP = 2.0  # seconds both networks are up in make-before-break: time to validate, with room
+SETTLE = 2.0  # seconds that suffice to prove and warm every path
+AFTERMATH = 2.5  # seconds that suffice to see what became of every frame
 
 MOVER, OTHER, SERVER = "mover", "other", "server"  # the names of the three hosts
 
@@ -230,8 +232,8 @@ class Scenario:
     mover_quic_role: QuicRole = "any"
     settles_on: Literal["direct", "relay"] = "direct"
     stagger: float = 0.5
-    settle: float = 3.0
-    aftermath: float = 4.0
+    settle: float = SETTLE
+    aftermath: float = AFTERMATH
 
     @property
     def other_role(self) -> Role:
