@@ -16,6 +16,7 @@ from collections.abc import Callable, Sequence
 
 from p2pquic.core.actions import Action, SendDatagram
 from p2pquic.core.addresses import LocalSocket, SocketAddress
+from p2pquic.core.deadlines import earliest
 from p2pquic.core.events import Resilience
 from p2pquic.core.frames import FRAME_CADENCE
 from p2pquic.core.path import DirectPath, PathAddress
@@ -107,7 +108,7 @@ class PairSession:
                 times.append(None if timer is None else timer + TIMER_SLACK)
                 if self._manager is not None:
                     times += [self._statistics_at, self._manager.deadline]
-        return min((time for time in times if time is not None), default=None)
+        return earliest(times)
 
     def owns(self, connection_id: bytes) -> bool:
         """Whether a packet to this connection id is of this call."""

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import math
 
+from p2pquic.core.deadlines import earliest
 from p2pquic.core.frames import FRAME_CADENCE
 from p2pquic.core.path import DirectPath, PathAddress, RelayPath
 from p2pquic.core.selector import choose
@@ -77,7 +78,7 @@ class PathManager:
     def deadline(self) -> float | None:
         """When to call `tick`, while there is a way out."""
         times = [self.sending.deadline, self._liveness.deadline(cadence=self._hears_cadence)]
-        due = min((time for time in times if time is not None), default=math.inf)
+        due = earliest(times)
         return None if due == math.inf else due
 
     # ---- what happens ------------------------------------------------------------------------
