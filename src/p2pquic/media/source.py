@@ -15,6 +15,7 @@ import subprocess
 from collections import deque
 from collections.abc import Callable
 from contextlib import ExitStack
+from struct import Struct
 from typing import IO
 
 from p2pquic.core.errors import MissingRequirementError, P2PQuicError, UsageError
@@ -26,6 +27,7 @@ FRAME_TICKS = 960  # the same in RTP's 48 kHz clock (RFC 7587 section 4.1)
 CATCH_UP = 0.100  # seconds of delay we make good in a burst; a laptop that slept owes no more
 FIRST_PACKET_TIMEOUT = 10.0  # seconds; a slow disk and the first scan of all plugins take a few
 READ_SIZE = 4096  # bytes, half a second: what has left the pipe makes room for GStreamer's next
+_NUMBERING = Struct(">HII")  # sequence number, timestamp, source: bytes 2 to 11 of a header
 
 _ENCODE_AND_FRAME = (
     " ! audioconvert ! audioresample ! audio/x-raw,rate=48000,channels=2"
@@ -206,25 +208,16 @@ class ContinuousNumbering:
     """Numbers packets from many encoders as the one RTP stream that the first of them began."""
 
     def __init__(self) -> None:
-        self._last: RtpHeader | None = None
+        self._first: RtpHeader | None = None
+        self._count = 0
 
     def continue_with(self, packet: bytes) -> bytes:
         """The packet with the next sequence number and timestamp (RFC 3550 section 5.1)."""
-        header = decode_rtp_header(packet)
-        if self._last is not None:
-            header = header._replace(
-                sequence=(self._last.sequence + 1) % 2**16,
-                timestamp=(self._last.timestamp + FRAME_TICKS) % 2**32,
-                ssrc=self._last.ssrc,
-            )
-        self._last = header
-        return (
-            packet[:2]
-            + header.sequence.to_bytes(2, "big")
-            + header.timestamp.to_bytes(4, "big")
-            + header.ssrc.to_bytes(4, "big")
-            + packet[12:]
-        )
+        first = self._first = self._first or decode_rtp_header(packet)
+        sequence = (first.sequence + self._count) % 2**16
+        timestamp = (first.timestamp + self._count * FRAME_TICKS) % 2**32
+        self._count += 1
+        return packet[:2] + _NUMBERING.pack(sequence, timestamp, first.ssrc) + packet[12:]
 
 
 class _Round:

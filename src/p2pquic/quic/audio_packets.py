@@ -1,7 +1,7 @@
 """The packets of a call in full swing: an acknowledgement and a datagram, or nothing at all.
 
     anything rare waits      -> stock code, which looks for everything a packet may carry
-    a datagram, an ACK due   -> one packet, built of stock code's own parts
+    a datagram, an ACK due   -> `OnePacket`, its frames written by stock code
     nothing                  -> nothing; stock code would build a packet to find it empty
 
 Twice per frame a connection is asked what it has to say. In a process that sleeps in between, what
@@ -13,12 +13,13 @@ from __future__ import annotations
 from operator import attrgetter
 
 from aioquic import tls
-from aioquic.quic.packet import QuicFrameType, QuicPacketType
-from aioquic.quic.packet_builder import QuicPacketBuilder, QuicPacketBuilderStop
+from aioquic.quic.packet import QuicFrameType
+from aioquic.quic.packet_builder import QuicPacketBuilderStop
 
 from p2pquic.core.path import PathAddress
 from p2pquic.quic.address_discovery import AddressDiscoveringConnection
 from p2pquic.quic.config import ConnectionConfig
+from p2pquic.quic.one_packet import OnePacket
 from p2pquic.quic.paths import Path
 
 _was_sent = attrgetter("was_sent")
@@ -51,9 +52,14 @@ class AudioPacketsConnection(AddressDiscoveringConnection):
             return super()._packets_to_send(path, now)
         self._now = now
         self._pacing_at = None
-        builder = self._new_builder()
+        builder = OnePacket(
+            cid=self._peer_cid.cid,
+            number=self._packet_number,
+            crypto=self._cryptos[tls.Epoch.ONE_RTT],
+            spin_bit=self._spin_bit,
+            largest=self._max_datagram_size,
+        )
         try:
-            builder.start_packet(QuicPacketType.ONE_RTT, self._cryptos[tls.Epoch.ONE_RTT])
             if acknowledges:
                 self._write_ack_frame(builder, space, now)
             if path.outbox:
@@ -61,7 +67,7 @@ class AudioPacketsConnection(AddressDiscoveringConnection):
                 self._write_datagram_frame(builder, path.outbox[0], frame_type)
                 path.outbox.popleft()
         except QuicPacketBuilderStop:
-            pass  # larger than any packet: it will grow stale
+            pass  # the datagram is larger than any packet: it will grow stale
         path.recovery._pacer.update_after_send(now=now)
         return self._flush_builder(
             builder=builder, network_path=path, peer_cid=self._peer_cid.cid, now=now
@@ -95,16 +101,4 @@ class AudioPacketsConnection(AddressDiscoveringConnection):
             path.is_validated
             and window >= self._max_datagram_size
             and recovery._pacer.next_send_time(now) is None
-        )
-
-    def _new_builder(self) -> QuicPacketBuilder:
-        assert self._version is not None
-        return QuicPacketBuilder(
-            host_cid=self.host_cid,
-            peer_cid=self._peer_cid.cid,
-            version=self._version,
-            is_client=self._is_client,
-            max_datagram_size=self._max_datagram_size,
-            packet_number=self._packet_number,
-            spin_bit=self._spin_bit,
         )

@@ -93,7 +93,6 @@ ATTRIBUTES: Mapping[type, frozenset[str]] = {
             "_streams",
             "_streams_blocked_pending",
             "_streams_queue",
-            "_version",
             "tls",
         }
     ),

@@ -41,6 +41,8 @@ from p2pquic.quic.pinned_tls import PinnedContext
 from p2pquic.quic.recovery import MultipathRecovery, PathRecovery
 
 require_aioquic()
+# It is looked up ten times a packet; members of an Enum are equal when they are the same object.
+tls.Epoch.__hash__ = object.__hash__  # type: ignore[method-assign]
 logging.getLogger("quic").addHandler(logging.NullHandler())  # what matters is traced, by us
 
 MAX_PATHS = 8  # as many as there are connection ids (active_connection_id_limit)

@@ -59,9 +59,11 @@ class PathLifeConnection(ManyPathsConnection):
         path.is_doubted = path.challenge_due = True
 
     def get_timer(self) -> float | None:
-        times = [path.ack_at for path in self._paths.values() if path is not self._selected]
-        times.append(super().get_timer())
-        return earliest(times)
+        timer = super().get_timer()
+        for path in self._paths.values():
+            if path.ack_at is not None and path is not self._selected:
+                timer = earliest((timer, path.ack_at))
+        return timer
 
     # ---- overridden internals ----------------------------------------------------------------
 

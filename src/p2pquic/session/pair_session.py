@@ -250,10 +250,11 @@ class PairSession:
     def flush(self, now: float) -> list[SendDatagram]:
         """The packets that are ready, if any way out exists."""
         connection = self._connection
-        if connection is None or not self._paths.has_way_out(connection.selected):
+        selected = None if connection is None else connection.selected
+        if connection is None or not self._paths.has_way_out(selected):
             return []
         hot, doubtful = self.config.resilience == "hot", self.doubted_since is not None
-        self._relay.use(self._paths.legs(connection.selected, hot=hot, doubtful=doubtful))
+        self._relay.use(self._paths.legs(selected, hot=hot, doubtful=doubtful))
         sends: list[SendDatagram] = []
         for data, path in connection.datagrams_to_send(now):
             if isinstance(path, DirectPath):

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import math
 
-from p2pquic.core.deadlines import earliest
 from p2pquic.core.frames import FRAME_CADENCE
 from p2pquic.core.path import DirectPath, PathAddress, RelayPath
 from p2pquic.core.selector import choose
@@ -77,8 +76,10 @@ class PathManager:
     @property
     def deadline(self) -> float | None:
         """When to call `tick`, while there is a way out."""
-        times = [self.sending.deadline, self._liveness.deadline(cadence=self._hears_cadence)]
-        due = earliest(times)
+        due = self._liveness.deadline(cadence=self._hears_cadence)
+        sending = self.sending.deadline
+        if sending is not None:
+            due = min(due, sending)
         return None if due == math.inf else due
 
     # ---- what happens ------------------------------------------------------------------------
