@@ -67,11 +67,12 @@ class AudioPacketsConnection(AddressDiscoveringConnection):
                 self._write_datagram_frame(builder, path.outbox[0], frame_type)
                 path.outbox.popleft()
         except QuicPacketBuilderStop:
-            pass  # the datagram is larger than any packet: it will grow stale
+            pass  # the acknowledgement left no room for it, or no packet would have any
         path.recovery._pacer.update_after_send(now=now)
-        return self._flush_builder(
+        packets = self._flush_builder(
             builder=builder, network_path=path, peer_cid=self._peer_cid.cid, now=now
         )
+        return packets + super()._packets_to_send(path, now) if path.outbox else packets
 
     def _has_rare_news(self, path: Path) -> bool:
         """Whether a packet on the path could carry more than an acknowledgement and datagrams."""
