@@ -171,14 +171,12 @@ class ManyPathsConnection(QuicConnection):
     # ---- QuicConnection's entry points -------------------------------------------------------
 
     def receive_datagram(self, data: bytes, addr: PathAddress, now: float) -> None:
-        path = self._paths.get(addr)
-        if path is None:
-            path = self._first_path(addr) if self._selected is None else self._new_path(addr)
-        newest_before = self._newest_received()
-        self._show(path)
-        super().receive_datagram(data, addr, now)
-        if path.addr not in self._paths and self._newest_received() > newest_before:
-            self._follow_remapped(path, len(data))
+        known = self._paths.get(addr)
+        if known is not None:
+            self._show(known)
+            super().receive_datagram(data, addr, now)
+        else:
+            self._receive_from_elsewhere(data, addr, now)
         self._show(self._selected)
 
     def get_timer(self) -> float | None:
@@ -216,6 +214,14 @@ class ManyPathsConnection(QuicConnection):
     def _packets_to_send(self, path: Path, now: float) -> list[tuple[bytes, PathAddress]]:  # noqa: ARG002
         """The packets that the shown path has to send now."""
         return super().datagrams_to_send(now)
+
+    def _receive_from_elsewhere(self, data: bytes, addr: PathAddress, now: float) -> None:
+        path = self._first_path(addr) if self._selected is None else self._new_path(addr)
+        newest_before = self._newest_received()
+        self._show(path)
+        super().receive_datagram(data, addr, now)
+        if path.addr not in self._paths and self._newest_received() > newest_before:
+            self._follow_remapped(path, len(data))
 
     # ---- overridden internals ----------------------------------------------------------------
 
