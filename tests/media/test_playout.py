@@ -28,6 +28,7 @@ WAV_HEADER = 44  # bytes
 PATIENCE = 5.0  # seconds for children that outlived us to end
 FRAME = 0.020  # seconds
 DELAY = 0.100  # seconds a packet may be late
+PIPE_SIZE = 1 << 20  # bytes, more than any system's
 SILENCE = bytes.fromhex("8060 0001 00000000 01020304 fcfffe")  # an RTP packet of 20 ms
 
 Network = Callable[[int, bytes, Playout], None]
@@ -123,16 +124,24 @@ def test_nobody_hears_packets_that_come_60_ms_late_and_in_reverse(tmp_path: Path
 
 
 @pytest.mark.slow
-def test_writing_never_waits_and_drops_the_oldest() -> None:
-    async def flood() -> int:
+def test_writing_never_waits_and_drops_the_oldest(monkeypatch: pytest.MonkeyPatch) -> None:
+    replace_pipeline(monkeypatch, "audiotestsrc is-live=true num-buffers=50 ! fakesink")  # deaf
+
+    async def flood() -> tuple[int, int]:
         sink = await open_playout("none")
-        for _ in range(QUEUE_LENGTH + 10):
+        written = 0
+        while not sink.dropped and written < PIPE_SIZE:  # a packet has more than one byte
+            sink.write(SILENCE)
+            written += 1
+        for _ in range(9):
             sink.write(SILENCE)
         dropped = sink.dropped
         await sink.close()
-        return dropped
+        return written, dropped
 
-    assert asyncio.run(flood()) == 10
+    written, dropped = asyncio.run(flood())
+    assert dropped == 10
+    assert written > QUEUE_LENGTH
 
 
 def test_a_place_that_cannot_be_written_is_named(tmp_path: Path) -> None:

@@ -12,9 +12,11 @@ from aioquic.quic.connection import QuicConnection
 from p2pquic.core.errors import MissingRequirementError
 from p2pquic.quic import (
     address_discovery,
+    audio_packets,
     compat,
     connection,
     many_paths,
+    one_packet,
     path_life,
     paths,
     pinned_tls,
@@ -74,8 +76,10 @@ def test_every_private_name_that_we_use_is_checked() -> None:
     }
     for module in (
         address_discovery,
+        audio_packets,
         connection,
         many_paths,
+        one_packet,
         path_life,
         paths,
         pinned_tls,

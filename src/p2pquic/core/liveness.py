@@ -16,8 +16,9 @@ sees its own half. `Answers` is what one path showed; the functions say what tha
 from __future__ import annotations
 
 import math
+from bisect import bisect_left
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from p2pquic.core.frames import FRAME_CADENCE
 
@@ -91,8 +92,7 @@ class Answers:
         self.waiting_since = next_sent
 
 
-@dataclass(frozen=True, slots=True)
-class Expectation:
+class Expectation(NamedTuple):
     """What should come back. `chosen_at`: since when both ends should speak on this path.
 
     `cadence`: the other end sends audio, so silence means something. `rtt` in seconds.
@@ -110,7 +110,7 @@ def unanswered_from(answers: Answers, expectation: Expectation) -> float:
     ride = FRAME_CADENCE if expectation.cadence else 0.0  # what an acknowledgement may wait for it
     usual = max(expectation.rtt + ride, answers.time or 0.0)
     limit = usual + max(LEAST_MARGIN, VARIATIONS * answers.variation)
-    patience = sum(answers.late_share > share for share in LATE_SHARES)
+    patience = bisect_left(LATE_SHARES, answers.late_share)  # how many of them it exceeds
     if answers.waiting_since < expectation.chosen_at + SETTLING:
         patience = max(patience, 1)
     return answers.waiting_since + limit + patience * FRAME_CADENCE

@@ -16,6 +16,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import Enum
 
+from p2pquic.core.deadlines import earliest
 from p2pquic.core.frames import FRAME_CADENCE, RESEND_WINDOW, SequenceWindow
 from p2pquic.core.jitter_buffer import DelayBounds, Heard, JitterBuffer
 from p2pquic.core.trace import Interruption, PlayoutReport, Record
@@ -100,15 +101,9 @@ class ArrivalLog:
         self._buffer = JitterBuffer(bounds)
         self._last_arrival: float | None = None
         self._gaps: list[_Gap] = []  # oldest first; at most one per 60 ms of the last second
-        self._reported = self._report()
+        self._reported = self._state
         self._reported_at: float | None = None
-
-    @property
-    def deadline(self) -> float | None:
-        """When something is to be told, at the latest: call `poll` then; None for never."""
-        settling = self._gaps[0].ended + SETTLING_TIME if self._gaps else None
-        times = (settling, self._report_due(self._report()))
-        return min((time for time in times if time is not None), default=None)
+        self.deadline: float | None = None  # to `poll`, when something is to be told; None: never
 
     def on_frame(self, seq: int, now: float) -> Arrival:
         """Note that a copy of frame `seq` (0 or more) arrived at `now` (seconds)."""
@@ -127,6 +122,7 @@ class ArrivalLog:
             gap = _Gap(self._last_arrival, now, newest_before, seq, current=seq, heard_before=heard)
             self._gaps.append(gap)
         self._last_arrival = now
+        self._set_deadline()
         return Arrival.FIRST if is_playable else Arrival.STALE
 
     def poll(self, now: float) -> list[Record]:
@@ -139,31 +135,40 @@ class ArrivalLog:
         while self._gaps and self._gaps[0].ended + SETTLING_TIME <= now:
             gap = self._gaps.pop(0)
             records.append(gap.settle(self.remote, self._bounds, self._buffer.heard))
-        report = self._report()
-        due = self._report_due(report)
+        due = self._report_due()
         if due is not None and due <= now:
-            self._reported, self._reported_at = report, now
-            records.append(report)
+            self._reported, self._reported_at = self._state, now
+            records.append(self._report())
+        self._set_deadline()
         return records
 
+    @property
+    def _state(self) -> tuple[Heard, int]:
+        """What a report is about: what was heard, and the delay of the buffer in milliseconds."""
+        return self._buffer.heard, round(self._buffer.delay * 1000)
+
     def _report(self) -> PlayoutReport:
-        heard = self._buffer.heard
+        heard, delay = self._state
         return PlayoutReport(
             self.remote,
             heard.concealed,
             heard.interruptions,
             _milliseconds(heard.silence),
             _milliseconds(heard.longest),
-            round(self._buffer.delay * 1000),
+            delay,
         )
 
-    def _report_due(self, report: PlayoutReport) -> float | None:
-        """When this is news: an interruption at once, the rest once a second."""
-        if self._reported_at is None or report == self._reported:
+    def _report_due(self) -> float | None:
+        """When the state is news: an interruption at once, the rest once a second."""
+        if self._reported_at is None or self._state == self._reported:
             return None
-        if report.interruptions != self._reported.interruptions:
+        if self._buffer.heard.interruptions != self._reported[0].interruptions:
             return self._reported_at
         return self._reported_at + REPORT_INTERVAL
+
+    def _set_deadline(self) -> None:
+        settling = self._gaps[0].ended + SETTLING_TIME if self._gaps else None
+        self.deadline = earliest((settling, self._report_due()))
 
 
 def _milliseconds(seconds: float) -> float:

@@ -21,6 +21,7 @@ from typing import assert_never
 
 from p2pquic.core.actions import Finish, Log, PlayMedia, SendDatagram, StartMedia, StopMedia
 from p2pquic.core.addresses import LocalAddress, LocalSocket, SocketAddress
+from p2pquic.core.deadlines import earliest
 from p2pquic.core.errors import P2PQuicError
 from p2pquic.core.events import (
     DatagramReceived,
@@ -205,7 +206,7 @@ class Simulation:
             self._agenda[0][0] if self._agenda else None,
             *(host.wake_at for host in self.hosts.values()),
         ]
-        return min((time for time in times if time is not None), default=None)
+        return earliest(times)
 
     def _is_settled(self) -> bool:
         return all(

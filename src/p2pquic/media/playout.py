@@ -1,6 +1,7 @@
 """Where audio goes: the speaker, a WAV file or nowhere, by one GStreamer pipeline per remote.
 
-    write -> a short queue -> pipe -> jitter buffer -> Opus decoder -> sink
+    write -> pipe -> jitter buffer -> Opus decoder -> sink
+          `- a short queue, as long as the pipe takes nothing
 
 The jitter buffer puts re-sent packets back in their place if they come within its delay; what it
 waits for in vain the decoder conceals, and what concealment does not fill becomes silence. So the
@@ -15,6 +16,7 @@ from __future__ import annotations
 import asyncio
 import os
 import subprocess
+from collections import deque
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
@@ -137,7 +139,8 @@ class Playout:
         self.dropped = 0  # packets, because the pipeline took them too slowly
         self._child = child
         self._sink = sink
-        self._queue: asyncio.Queue[bytes | None] = asyncio.Queue()
+        self._queue: deque[bytes] = deque()
+        self._is_blocked = asyncio.Event()  # or closing: anyway, the task has something to do
         self._on_end = on_end
         self._closing = False
         self._task = asyncio.create_task(self._feed())
@@ -145,10 +148,11 @@ class Playout:
 
     def write(self, rtp: bytes) -> None:
         """Play one RTP packet. Never waits: a full queue drops its oldest."""
-        if self._queue.qsize() == QUEUE_LENGTH:
-            self._queue.get_nowait()
+        if len(self._queue) == QUEUE_LENGTH:
+            self._queue.popleft()
             self.dropped += 1
-        self._queue.put_nowait(rtp)
+        self._queue.append(rtp)
+        self._pour()
 
     async def close(self) -> None:
         """Play out what is there and complete the file.
@@ -157,7 +161,7 @@ class Playout:
             P2PQuicError: the playout had failed, or does not end.
         """
         self._closing = True
-        self._queue.put_nowait(None)
+        self._is_blocked.set()
         try:
             async with asyncio.timeout(FINISH_TIMEOUT):
                 await self._task
@@ -166,13 +170,23 @@ class Playout:
         finally:
             await self._child.kill()
 
+    def _pour(self) -> None:
+        """Give the pipe what it takes at once: no task has to be woken for a packet."""
+        pipe = self._child.stdin.transport
+        while self._queue and not pipe.is_closing() and not pipe.get_write_buffer_size():
+            pipe.write(encode_stream_packet(self._queue.popleft()))
+        if self._queue or pipe.is_closing():
+            self._is_blocked.set()
+
     async def _feed(self) -> None:
         stdin = self._child.stdin
         stdin.transport.set_write_buffer_limits(high=0)  # what waits, waits in our queue
         try:
-            while (packet := await self._queue.get()) is not None:
-                stdin.write(encode_stream_packet(packet))
+            while self._queue or not self._closing:
+                await self._is_blocked.wait()
+                self._is_blocked.clear()
                 await stdin.drain()
+                self._pour()
             stdin.close()
         except ConnectionError:
             pass  # the child is gone; it says itself why

@@ -15,6 +15,7 @@ import subprocess
 from collections import deque
 from collections.abc import Callable
 from contextlib import ExitStack
+from struct import Struct
 from typing import IO
 
 from p2pquic.core.errors import MissingRequirementError, P2PQuicError, UsageError
@@ -26,6 +27,7 @@ FRAME_TICKS = 960  # the same in RTP's 48 kHz clock (RFC 7587 section 4.1)
 CATCH_UP = 0.100  # seconds of delay we make good in a burst; a laptop that slept owes no more
 FIRST_PACKET_TIMEOUT = 10.0  # seconds; a slow disk and the first scan of all plugins take a few
 READ_SIZE = 4096  # bytes, half a second: what has left the pipe makes room for GStreamer's next
+_NUMBERING = Struct(">HII")  # sequence number, timestamp, source: bytes 2 to 11 of a header
 
 _ENCODE_AND_FRAME = (
     " ! audioconvert ! audioresample ! audio/x-raw,rate=48000,channels=2"
@@ -135,56 +137,87 @@ class Source:
             self._task.result()
 
     async def _pass_on(self) -> None:
-        while (packet := await self._round.next_packet()) is not None:
-            self._on_packet(packet)
+        while packets := await self._round.next_packets():
+            while packets:
+                self._on_packet(packets.popleft())
 
     async def _pace(self) -> None:
-        clock = asyncio.get_running_loop().time
-        due = clock()
-        while (packet := await self._next_packet()) is not None:
-            await asyncio.sleep(due - clock())
-            self._on_packet(self._numbering.continue_with(packet))
-            due = max(due + FRAME_DURATION, clock() - CATCH_UP)
+        pacer = _Pacer(self._send)
+        try:
+            while packets := await self._next_packets():
+                await pacer.pass_on(packets)
+        finally:
+            pacer.stop()
 
-    async def _next_packet(self) -> bytes | None:
-        packet = await self._round.next_packet()
-        if self._repeat and self._round.is_encoded and self._next_round is None:
-            self._next_round = asyncio.create_task(_Round.start(self._media))
-        if packet is None and self._next_round is not None:
+    async def _next_packets(self) -> deque[bytes]:
+        packets = await self._round.next_packets()
+        self._prepare_next_round()
+        if not packets and self._next_round is not None:
             await self._round.close()
             self._round = await self._next_round
             self._next_round = None
-            packet = await self._round.next_packet()
-        return packet
+            packets = await self._round.next_packets()
+        return packets
+
+    def _send(self, packet: bytes) -> None:
+        self._on_packet(self._numbering.continue_with(packet))
+        self._prepare_next_round()
+
+    def _prepare_next_round(self) -> None:
+        if self._repeat and self._next_round is None and self._round.is_encoded:
+            self._next_round = asyncio.create_task(_Round.start(self._media))
 
     def _on_done(self, task: asyncio.Task[None]) -> None:
         if not task.cancelled():
             self._on_end()
 
 
+class _Pacer:
+    """Passes one packet on every 20 ms.
+
+    The timer itself does it: a task that sleeps is woken in a turn of the loop of its own.
+    """
+
+    def __init__(self, on_packet: Callable[[bytes], None]) -> None:
+        self._on_packet = on_packet
+        self._loop = asyncio.get_running_loop()
+        self._due = self._loop.time()
+        self._timer: asyncio.TimerHandle | None = None
+
+    async def pass_on(self, packets: deque[bytes]) -> None:
+        """Pass all of them on, each in its time; `packets` is then empty."""
+        done = self._loop.create_future()
+        self._timer = self._loop.call_at(self._due, self._pass_next, packets, done)
+        await done
+
+    def stop(self) -> None:
+        """Pass nothing on any more."""
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def _pass_next(self, packets: deque[bytes], done: asyncio.Future[None]) -> None:
+        self._on_packet(packets.popleft())
+        self._due = max(self._due + FRAME_DURATION, self._loop.time() - CATCH_UP)
+        if packets:
+            self._timer = self._loop.call_at(self._due, self._pass_next, packets, done)
+        elif not done.done():  # nor given up
+            done.set_result(None)
+
+
 class ContinuousNumbering:
     """Numbers packets from many encoders as the one RTP stream that the first of them began."""
 
     def __init__(self) -> None:
-        self._last: RtpHeader | None = None
+        self._first: RtpHeader | None = None
+        self._count = 0
 
     def continue_with(self, packet: bytes) -> bytes:
         """The packet with the next sequence number and timestamp (RFC 3550 section 5.1)."""
-        header = decode_rtp_header(packet)
-        if self._last is not None:
-            header = header._replace(
-                sequence=(self._last.sequence + 1) % 2**16,
-                timestamp=(self._last.timestamp + FRAME_TICKS) % 2**32,
-                ssrc=self._last.ssrc,
-            )
-        self._last = header
-        return (
-            packet[:2]
-            + header.sequence.to_bytes(2, "big")
-            + header.timestamp.to_bytes(4, "big")
-            + header.ssrc.to_bytes(4, "big")
-            + packet[12:]
-        )
+        first = self._first = self._first or decode_rtp_header(packet)
+        sequence = (first.sequence + self._count) % 2**16
+        timestamp = (first.timestamp + self._count * FRAME_TICKS) % 2**32
+        self._count += 1
+        return packet[:2] + _NUMBERING.pack(sequence, timestamp, first.ssrc) + packet[12:]
 
 
 class _Round:
@@ -225,11 +258,11 @@ class _Round:
         """Whether GStreamer is done and the rest of the round waits in the pipe."""
         return self._child.has_ended
 
-    async def next_packet(self) -> bytes | None:
-        """The next packet; None at the end of the round."""
+    async def next_packets(self) -> deque[bytes]:
+        """What was read and not taken yet, at least one packet; none at the end of the round."""
         if not self._packets:
             await self._read()
-        return self._packets.popleft() if self._packets else None
+        return self._packets
 
     async def close(self) -> None:
         """End the round at once."""

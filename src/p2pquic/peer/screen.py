@@ -18,6 +18,7 @@ from p2pquic.core.trace import (
     Connected,
     Entry,
     Failed,
+    FrameReceived,
     FrameSent,
     Interruption,
     MemberJoined,
@@ -131,6 +132,8 @@ class CallView:
 def sentence(record: Record) -> str | None:
     """The line a person should read; None for what is not worth one."""
     match record:
+        case FrameSent() | FrameReceived():
+            return None  # first of all: a hundred a second
         case Registered(peer, room, observed):
             return f"In room {room} as {short(peer)}; the server sees us at {observed}."
         case AddressChanged(added, removed):

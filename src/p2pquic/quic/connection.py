@@ -3,7 +3,8 @@
     ManyPathsConnection               aioquic, shown one path at a time
       PathLifeConnection              challenges, pings, acknowledgements, by path
         AddressDiscoveringConnection  OBSERVED_ADDRESS
-          MultipathConnection         PATH_SELECT, datagrams that report their fate, plain events
+          AudioPacketsConnection      the packet of every frame, built without detours
+            MultipathConnection       PATH_SELECT, datagrams that report their fate, plain events
 
 This is mechanism: send this on that path; tell what was acknowledged, lost, validated, chosen.
 Which path, when, and what to send again is decided above.
@@ -23,7 +24,7 @@ from aioquic.quic.recovery import QuicPacketSpace
 from p2pquic.core.errors import ProtocolError
 from p2pquic.core.path import PathAddress
 from p2pquic.quic import events
-from p2pquic.quic.address_discovery import AddressDiscoveringConnection
+from p2pquic.quic.audio_packets import AudioPacketsConnection
 from p2pquic.quic.config import ConnectionConfig
 from p2pquic.quic.frames import (
     PATH_SELECT,
@@ -41,7 +42,7 @@ __all__ = ["TIMER_SLACK", "MultipathConnection"]
 MOST_UNSENT = 256 * 1024  # bytes on one stream; who does not read for so long is gone or hostile
 
 
-class MultipathConnection(AddressDiscoveringConnection):
+class MultipathConnection(AudioPacketsConnection):
     """One end of a connection; sans-IO like the class it extends.
 
     Feed it with `receive_datagram` and `handle_timer`; then drain `poll` for what happened and
@@ -101,17 +102,15 @@ class MultipathConnection(AddressDiscoveringConnection):
     def poll(self) -> list[events.ConnectionEvent]:
         """What happened since the last call."""
         happened: list[events.ConnectionEvent] = []
-        while (event := cast(object, self.next_event())) is not None:
-            match event:
-                case stock.StreamDataReceived(data=data, end_stream=end, stream_id=stream_id):
-                    happened.append(events.StreamData(stream_id, data, end))
-                case stock.ConnectionTerminated(error_code=code, reason_phrase=reason):
-                    happened.append(events.Terminated(code, reason))
-                case stock.QuicEvent():
-                    pass  # connection ids, ALPN, pings: nobody above asks
-                case _:
-                    happened.append(cast(events.ConnectionEvent, event))
-        return happened
+        while self._events:
+            event: stock.QuicEvent | events.ConnectionEvent = self._events.popleft()
+            if not isinstance(event, stock.QuicEvent):
+                happened.append(event)
+            elif isinstance(event, stock.StreamDataReceived):
+                happened.append(events.StreamData(event.stream_id, event.data, event.end_stream))
+            elif isinstance(event, stock.ConnectionTerminated):
+                happened.append(events.Terminated(event.error_code, event.reason_phrase))
+        return happened  # without connection ids, ALPN, pings: nobody above asks
 
     # ---- overridden internals ----------------------------------------------------------------
 
@@ -125,6 +124,9 @@ class MultipathConnection(AddressDiscoveringConnection):
         super()._on_heard(path)
         self._follow_if_awaited(path)
 
+    def _has_rare_news(self, path: Path) -> bool:
+        return self._selection.announcing or super()._has_rare_news(path)
+
     def _write_connection_limits(self, builder: QuicPacketBuilder, space: QuicPacketSpace) -> None:
         super()._write_connection_limits(builder, space)
         has_more = self._shown is not None and bool(self._shown.outbox)
@@ -137,7 +139,8 @@ class MultipathConnection(AddressDiscoveringConnection):
         self, context: QuicReceiveContext, frame_type: int, buf: Buffer
     ) -> None:
         super()._handle_datagram_frame(context, frame_type, buf)
-        event = cast(stock.DatagramFrameReceived, self._events.pop())
+        event = self._events.pop()
+        assert isinstance(event, stock.DatagramFrameReceived)
         self._tell(events.DatagramArrived(context.network_path.addr, event.data))
 
     def _write_datagram_frame(

@@ -22,7 +22,6 @@ from typing import Literal, cast
 
 from aioquic import tls
 from aioquic.buffer import Buffer
-from aioquic.quic import events as stock
 from aioquic.quic.configuration import QuicConfiguration
 from aioquic.quic.connection import (
     QuicConnection,
@@ -32,6 +31,7 @@ from aioquic.quic.connection import (
 from aioquic.quic.packet import QuicErrorCode
 from aioquic.quic.recovery import QuicPacketRecovery
 
+from p2pquic.core.deadlines import earliest
 from p2pquic.core.path import PathAddress
 from p2pquic.quic import events
 from p2pquic.quic.compat import require_aioquic
@@ -41,6 +41,8 @@ from p2pquic.quic.pinned_tls import PinnedContext
 from p2pquic.quic.recovery import MultipathRecovery, PathRecovery
 
 require_aioquic()
+# It is looked up ten times a packet; members of an Enum are equal when they are the same object.
+tls.Epoch.__hash__ = object.__hash__  # type: ignore[method-assign]
 logging.getLogger("quic").addHandler(logging.NullHandler())  # what matters is traced, by us
 
 MAX_PATHS = 8  # as many as there are connection ids (active_connection_id_limit)
@@ -163,27 +165,28 @@ class ManyPathsConnection(QuicConnection):
 
     def owns(self, connection_id: bytes) -> bool:
         """Whether packets to this connection id are ours."""
-        return connection_id == self._original_destination_connection_id or any(
-            own.cid == connection_id for own in self._host_cids
-        )
+        ours = [own.cid for own in self._host_cids]
+        return connection_id in ours or connection_id == self._original_destination_connection_id
 
     # ---- QuicConnection's entry points -------------------------------------------------------
 
     def receive_datagram(self, data: bytes, addr: PathAddress, now: float) -> None:
-        path = self._paths.get(addr)
-        if path is None:
-            path = self._first_path(addr) if self._selected is None else self._new_path(addr)
-        newest_before = self._newest_received()
-        self._show(path)
-        super().receive_datagram(data, addr, now)
-        if path.addr not in self._paths and self._newest_received() > newest_before:
-            self._follow_remapped(path, len(data))
+        known = self._paths.get(addr)
+        if known is not None:
+            self._show(known)
+            super().receive_datagram(data, addr, now)
+        else:
+            self._receive_from_elsewhere(data, addr, now)
         self._show(self._selected)
 
     def get_timer(self) -> float | None:
         if self._selected is None:  # nothing authentic yet: stock code would look for its keys
             return self._close_at
-        return super().get_timer()
+        if not self._handshake_confirmed or not self._selected.is_validated or self._close_event:
+            return super().get_timer()
+        self._loss_at = self._loss.get_loss_detection_time(amplification_limited=False)
+        ack_at = self._spaces[tls.Epoch.ONE_RTT].ack_at
+        return earliest((self._close_at, ack_at, self._loss_at, self._pacing_at))
 
     def datagrams_to_send(self, now: float) -> list[tuple[bytes, PathAddress]]:
         ready: list[tuple[bytes, PathAddress]] = []
@@ -200,13 +203,25 @@ class ManyPathsConnection(QuicConnection):
                 path.drop_stale(now, DATAGRAM_LIFETIME)
                 path.recovery.drop_stale_flight(now)
                 self._show(path)
-                ready += super().datagrams_to_send(now)
+                ready += self._packets_to_send(path, now)
                 if self._pacing_at is not None:
                     paced.append(self._pacing_at)
             path.ack_at = None
         self._pacing_at = min(paced, default=None)
         self._show(self._selected)
         return ready
+
+    def _packets_to_send(self, path: Path, now: float) -> list[tuple[bytes, PathAddress]]:  # noqa: ARG002
+        """The packets that the shown path has to send now."""
+        return super().datagrams_to_send(now)
+
+    def _receive_from_elsewhere(self, data: bytes, addr: PathAddress, now: float) -> None:
+        path = self._first_path(addr) if self._selected is None else self._new_path(addr)
+        newest_before = self._newest_received()
+        self._show(path)
+        super().receive_datagram(data, addr, now)
+        if path.addr not in self._paths and self._newest_received() > newest_before:
+            self._follow_remapped(path, len(data))
 
     # ---- overridden internals ----------------------------------------------------------------
 
@@ -222,12 +237,13 @@ class ManyPathsConnection(QuicConnection):
     def _payload_received(
         self, context: QuicReceiveContext, plain: bytes, crypto_frame_required: bool = False
     ) -> tuple[bool, bool]:
-        path = cast(Path, context.network_path)
+        path = context.network_path
+        assert isinstance(path, Path)
         self.heard_at = context.time
         if context.epoch == tls.Epoch.ONE_RTT:
-            sequence = next(
+            (sequence,) = [
                 own.sequence_number for own in self._host_cids if own.cid == context.host_cid
-            )
+            ]
             path.retired = path.retired and sequence == path.host_sequence
             path.host_sequence = sequence
         self._welcome(path)
@@ -277,18 +293,18 @@ class ManyPathsConnection(QuicConnection):
     # ---- our own parts -----------------------------------------------------------------------
 
     def _tell(self, event: events.ConnectionEvent) -> None:
-        self._events.append(cast(stock.QuicEvent, event))
+        self._events.append(event)  # type: ignore[arg-type]  # among the stock ones, in order
 
     def _show(self, path: Path | None) -> None:
         """Let the stock code see `path` as the connection's one and only path."""
         if self._shown is not None and self._shown.cid is not None:
             self._shown.cid = self._peer_cid  # stock may have replaced it
-        if path is None:
+        if path is None or path is self._shown:
             return
         self._shown = path
         self._network_paths = [path]
         self._recovery.shown = path.recovery
-        self._datagrams_pending = path.outbox
+        self._datagrams_pending = path.outbox  # type: ignore[assignment]  # bytes, each of them
         if path.cid is not None:
             self._peer_cid = path.cid
 

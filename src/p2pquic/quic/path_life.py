@@ -18,6 +18,7 @@ from aioquic.quic.connection import QuicNetworkPath, QuicReceiveContext
 from aioquic.quic.packet_builder import QuicDeliveryState, QuicPacketBuilder
 from aioquic.quic.recovery import QuicPacketSpace
 
+from p2pquic.core.deadlines import earliest
 from p2pquic.core.liveness import Answers
 from p2pquic.core.path import PathAddress
 from p2pquic.quic import events
@@ -58,16 +59,19 @@ class PathLifeConnection(ManyPathsConnection):
         path.is_doubted = path.challenge_due = True
 
     def get_timer(self) -> float | None:
-        times = [super().get_timer()]
-        times += [path.ack_at for path in self._paths.values() if path is not self._selected]
-        return min((time for time in times if time is not None), default=None)
+        timer = super().get_timer()
+        for path in self._paths.values():
+            if path.ack_at is not None and path is not self._selected:
+                timer = earliest((timer, path.ack_at))
+        return timer
 
     # ---- overridden internals ----------------------------------------------------------------
 
     def _payload_received(
         self, context: QuicReceiveContext, plain: bytes, crypto_frame_required: bool = False
     ) -> tuple[bool, bool]:
-        path = cast(Path, context.network_path)
+        path = context.network_path
+        assert isinstance(path, Path)
         path.recovery.answers.heard(context.time)
         received = super()._payload_received(context, plain, crypto_frame_required)
         eliciting, _ = received

@@ -39,7 +39,7 @@ class Path(QuicNetworkPath):
     def __init__(self, addr: PathAddress, recovery: PathRecovery) -> None:
         super().__init__(addr)
         self.recovery = recovery
-        self.outbox: deque[bytes] = deque()
+        self.outbox: deque[OutgoingDatagram] = deque()
         self.cid: QuicConnectionId | None = None  # the other end's: what we send to
         self.host_sequence: int | None = None  # number of our id that the other end sends to
         self.is_doubted = False  # it was validated, and has to show again that it lives
@@ -89,11 +89,5 @@ class Path(QuicNetworkPath):
 
     def drop_stale(self, now: float, lifetime: float) -> None:
         """Forget datagrams that have waited longer than `lifetime` seconds."""
-        fresh = [
-            datagram
-            for datagram in self.outbox
-            if not isinstance(datagram, OutgoingDatagram) or now - datagram.queued_at <= lifetime
-        ]
-        if len(fresh) < len(self.outbox):
-            self.outbox.clear()
-            self.outbox.extend(fresh)
+        while self.outbox and now - self.outbox[0].queued_at > lifetime:  # oldest first
+            self.outbox.popleft()

@@ -27,6 +27,7 @@ from aioquic.quic.recovery import (
     QuicPacketSpace,
 )
 
+from p2pquic.core.deadlines import earliest
 from p2pquic.core.liveness import Answers
 
 BURST = 10  # packets sent without pacing after a pause: the initial window (RFC 9002 section 7.7),
@@ -150,6 +151,17 @@ class PathRecovery(QuicPacketRecovery):
         )
         if space is self.sent:
             self._order = {number: self._order[number] for number in space.sent_packets}
+
+    def get_loss_detection_time(self, *, amplification_limited: bool) -> float | None:
+        """RFC 9002 section 6.2.1; once the handshake is over only this path's packets count."""
+        if not self.handshake_confirmed:
+            return super().get_loss_detection_time(amplification_limited=amplification_limited)
+        if self.sent.loss_time is not None:
+            return self.sent.loss_time
+        if amplification_limited or not self.sent.ack_eliciting_in_flight:
+            return None
+        timeout = self.get_probe_timeout() * 2.0**self._pto_count
+        return self._time_of_last_sent_ack_eliciting_packet + timeout
 
     def _note_newest(self, acknowledged: RangeSet, now: float) -> None:
         """Find the newest packet of this path among the acknowledged, and what it says of life."""
@@ -286,13 +298,13 @@ class MultipathRecovery:
 
     def get_loss_detection_time(self, *, amplification_limited: bool) -> float | None:
         """When the first path wants to look for losses."""
-        times = [
+        return earliest(
             path.get_loss_detection_time(
                 amplification_limited=amplification_limited and path is self.shown
             )
             for path in self._paths
-        ]
-        return min((time for time in times if time is not None), default=None)
+            if path.sent.sent_packets or not path.handshake_confirmed
+        )
 
     def get_probe_timeout(self, *, include_max_ack_delay: bool = True) -> float:
         """Of the shown path, seconds."""
@@ -303,7 +315,7 @@ class MultipathRecovery:
     ) -> None:
         """Tell each path which of its packets arrived."""
         for path in self._paths:
-            if space.is_application_data or space in path.spaces:
+            if path.sent.sent_packets if space.is_application_data else space in path.spaces:
                 path.on_ack_received(
                     ack_rangeset=ack_rangeset, ack_delay=ack_delay, now=now, space=space
                 )

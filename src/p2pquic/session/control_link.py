@@ -12,6 +12,7 @@ from collections.abc import Sequence
 
 from p2pquic.core.actions import SendDatagram
 from p2pquic.core.addresses import LocalSocket, SocketAddress
+from p2pquic.core.deadlines import earliest
 from p2pquic.core.errors import ProtocolError
 from p2pquic.core.path import DirectPath
 from p2pquic.quic import events
@@ -64,7 +65,7 @@ class ControlLink:
             return self._give_up_at
         hurry_ends = None if self._hurried_at is None else self._hurried_at + HURRY_LIMIT
         times = [self._give_up_at, self._probe_at, self._challenge_at, hurry_ends, self._timer]
-        return min((time for time in times if time is not None), default=None)
+        return earliest(times)
 
     def owns(self, connection_id: bytes) -> bool:
         """Whether a packet to this connection id is ours."""

@@ -114,15 +114,16 @@ class PairPaths:
         usual = self._relay.local
         if usual is None:
             return ()
+        calm = not doubtful and self._relay.usual_leg_lives
+        if calm and not hot:
+            return (usual,)
         others = [
             each
             for each in self.sockets
             if each.family == usual.family and each.interface != usual.interface
         ]
-        if doubtful or not self._relay.usual_leg_lives:
+        if not calm:
             return (usual, *others)
-        if not hot:
-            return (usual,)
         if not isinstance(selected, DirectPath):
             return (usual, *others[:1])
         apart = [each for each in (usual, *others) if each.interface != selected.local.interface]

@@ -16,6 +16,7 @@ from collections.abc import Callable, Sequence
 
 from p2pquic.core.actions import Action, SendDatagram
 from p2pquic.core.addresses import LocalSocket, SocketAddress
+from p2pquic.core.deadlines import earliest
 from p2pquic.core.events import Resilience
 from p2pquic.core.frames import FRAME_CADENCE
 from p2pquic.core.path import DirectPath, PathAddress
@@ -107,7 +108,7 @@ class PairSession:
                 times.append(None if timer is None else timer + TIMER_SLACK)
                 if self._manager is not None:
                     times += [self._statistics_at, self._manager.deadline]
-        return min((time for time in times if time is not None), default=None)
+        return earliest(times)
 
     def owns(self, connection_id: bytes) -> bool:
         """Whether a packet to this connection id is of this call."""
@@ -249,10 +250,11 @@ class PairSession:
     def flush(self, now: float) -> list[SendDatagram]:
         """The packets that are ready, if any way out exists."""
         connection = self._connection
-        if connection is None or not self._paths.has_way_out(connection.selected):
+        selected = None if connection is None else connection.selected
+        if connection is None or not self._paths.has_way_out(selected):
             return []
         hot, doubtful = self.config.resilience == "hot", self.doubted_since is not None
-        self._relay.use(self._paths.legs(connection.selected, hot=hot, doubtful=doubtful))
+        self._relay.use(self._paths.legs(selected, hot=hot, doubtful=doubtful))
         sends: list[SendDatagram] = []
         for data, path in connection.datagrams_to_send(now):
             if isinstance(path, DirectPath):

@@ -76,8 +76,10 @@ class PathManager:
     @property
     def deadline(self) -> float | None:
         """When to call `tick`, while there is a way out."""
-        times = [self.sending.deadline, self._liveness.deadline(cadence=self._hears_cadence)]
-        due = min((time for time in times if time is not None), default=math.inf)
+        due = self._liveness.deadline(cadence=self._hears_cadence)
+        sending = self.sending.deadline
+        if sending is not None:
+            due = min(due, sending)
         return None if due == math.inf else due
 
     # ---- what happens ------------------------------------------------------------------------

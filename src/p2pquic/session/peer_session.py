@@ -17,6 +17,7 @@ from typing import Literal, assert_never
 
 from p2pquic.core.actions import Action, Finish, Log, SendDatagram, StartMedia
 from p2pquic.core.addresses import LocalSocket, SocketAddress
+from p2pquic.core.deadlines import earliest
 from p2pquic.core.drops import DropLimit
 from p2pquic.core.errors import ProtocolError
 from p2pquic.core.events import (
@@ -120,8 +121,8 @@ class PeerSession:
     @property
     def deadline(self) -> float | None:
         """The earliest timer of the link and the calls."""
-        times = [self._control.deadline, *(pair.deadline for pair in self._pairs.values())]
-        return min((time for time in times if time is not None), default=None)
+        times = [self._control.deadline, *[pair.deadline for pair in self._pairs.values()]]
+        return earliest(times)
 
     def handle(self, event: Event, now: float) -> list[Action]:
         """React to one event."""
@@ -184,16 +185,18 @@ class PeerSession:
         data: bytes,
         now: float,
     ) -> None:
+        for pair in self._pairs.values():
+            if pair.owns(connection_id):
+                pair.on_quic(DirectPath(local, remote), data, now)
+                return
         if self._control.owns(connection_id):
             if remote == self._config.intermediate:
                 self._obey(self._control.receive(local, data, now), now)
             return
-        pairs = self._pairs.values()
-        owner = next((pair for pair in pairs if pair.owns(connection_id)), None) or next(
-            (pair for pair in pairs if pair.expects(local, remote)), None
-        )
-        if owner is not None:
-            owner.on_quic(DirectPath(local, remote), data, now)
+        for pair in self._pairs.values():
+            if pair.expects(local, remote):
+                pair.on_quic(DirectPath(local, remote), data, now)
+                return
 
     def _on_deadline(self, now: float) -> None:
         if (due := self._control.deadline) is not None and now >= due:
