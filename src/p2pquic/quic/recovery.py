@@ -27,13 +27,10 @@ from aioquic.quic.recovery import (
     QuicPacketSpace,
 )
 
-from p2pquic.core.frames import FRAME_CADENCE
 from p2pquic.core.liveness import Answers
 
 BURST = 10  # packets sent without pacing after a pause: the initial window (RFC 9002 section 7.7),
 # and enough for all that is sent again after a move
-LONGEST_SPACING = FRAME_CADENCE / 4  # seconds between two packets: a frame, copies, re-sends. Stock
-# takes every packet for a full one: beyond a round trip of 400 ms too few of audio's would pass
 LEAST_WINDOW = 20  # datagrams: two seconds of audio. Its source sends what it sends; a smaller
 # window would only make it late (on a path of 600 ms with some loss NewReno goes down to 2)
 STALE_FLIGHT = 0.5  # seconds beyond a round trip after which what was never acknowledged no longer
@@ -42,12 +39,11 @@ INITIAL_RTT = 0.1  # seconds, until a path has answered; aioquic's default
 
 
 class BurstPacer(QuicPacketPacer):
-    """Paces what lasts, but never slower than audio comes, and lets a short burst pass whole."""
+    """Paces what lasts, and lets a short burst pass whole."""
 
     def update_rate(self, congestion_window: int, smoothed_rtt: float) -> None:
         super().update_rate(congestion_window=congestion_window, smoothed_rtt=smoothed_rtt)
         if self.packet_time is not None:
-            self.packet_time = min(self.packet_time, LONGEST_SPACING)
             self.bucket_max = max(self.bucket_max, BURST * self.packet_time)
 
 

@@ -80,14 +80,17 @@ class PairSending:
     def send_again(self, path: PathAddress, back: float, now: float) -> None:
         """Send what may have died before `path` took over; that is possible since `back`.
 
-        The newest frame leaves before packets are built for the older ones.
+        The newest frame leaves before packets are built for the older ones. To an address that was
+        never proved little may go: that is for new frames, and the older ones go elsewhere.
         """
         self._changed_at = now
-        frames = self._media.unacknowledged(back)
-        self._later, self._later_at = [(frame, path, "resend") for frame in frames[1:]], now
+        frames, others = self._media.unacknowledged(back), self._others(now)
+        is_spared = self._connection.is_limited(path) and others and self.resilience != "lean"
+        older = [] if is_spared else frames[1:]
+        self._later, self._later_at = [(frame, path, "resend") for frame in older], now
         if frames:
             self._send(frames[0], path, "resend", now)
-            self._copy(frames, self._others(now), now)
+            self._copy(frames, others, now)
 
     def look_after(self, before: PathAddress, now: float) -> None:
         """The path `before` still delivers, as far as anybody knows: ask again when it should have.
