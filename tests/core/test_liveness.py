@@ -15,10 +15,12 @@ from p2pquic.core.liveness import (
     MISSING_FRAMES,
     SETTLING,
     SILENCE_MARGIN,
+    STANDBY_LIMIT,
     VARIATIONS,
     Answers,
     Expectation,
     doubts_from,
+    keeps_answering,
     silent_from,
     unanswered_from,
 )
@@ -288,3 +290,31 @@ def test_audio_that_is_heard_is_never_taken_for_silence(jitter: list[float]) -> 
         if now >= answers.heard_at:
             assert now < suspected_from(answers, expectation)
             answers.heard_at = now
+
+
+# ---- the path that carries the copies ------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("arrived", "answered", "waiting", "carries"),
+    [
+        pytest.param(1.0, 1.04, None, True, id="what left since then arrived"),
+        pytest.param(-1.0, 1.04, None, False, id="only what left before"),
+        pytest.param(1.0, 1.1 - RTT - STANDBY_LIMIT - 0.001, None, False, id="not any more"),
+        pytest.param(1.0, 1.04, 1.09, True, id="more is on the way"),
+        pytest.param(1.0, 1.04, 1.0, False, id="more should have been answered"),
+    ],
+)
+def test_a_refuge_has_to_go_on_answering(
+    arrived: float, answered: float, waiting: float | None, carries: bool
+) -> None:
+    answers = Answers(arrived_from=arrived, answered_at=answered, waiting_since=waiting, time=USUAL)
+    assert keeps_answering(answers, 0.0, RTT, 1.1) is carries
+
+
+def test_a_punch_shows_that_our_direction_lives() -> None:
+    answers = Answers()
+    answers.proved(1.0, 1.04)
+    assert (answers.heard_at, answers.answered_at, answers.arrived_from) == (1.04, 1.04, 1.0)
+    answers.proved(0.9, 1.05)
+    assert (answers.heard_at, answers.answered_at, answers.arrived_from) == (1.05, 1.04, 1.0)

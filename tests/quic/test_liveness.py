@@ -357,3 +357,26 @@ def _sent_packet(number: int, sent_time: float) -> QuicSentPacket:
         sent_time=sent_time,
         sent_bytes=DATAGRAM,
     )
+
+
+# ---- what limits a path --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("was_reached", [True, False])
+def test_nothing_limits_a_new_path_to_where_the_other_end_was_shown_to_be(
+    was_reached: bool,
+) -> None:
+    pair = pair_with_standby()
+    pair.cut(pair.server, HOME)
+    pair.client.connection.close_path(WLAN, pair.now)
+    pair.run(pair.now + 0.5)
+    connection = pair.client.connection
+    assert connection.open_path(WLAN, proven_rtt=None, was_reached=was_reached, now=pair.now)
+    assert not connection.is_validated(WLAN)
+    assert connection.is_limited(WLAN) is not was_reached
+    before = len(pair.sent)
+    for number in range(200):
+        connection.send_datagram(AUDIO, number, WLAN, pair.now)
+        pair.run(pair.now + FRAME)
+    left = [at for at, who, by, _ in pair.sent[before:] if who is pair.client and by == WLAN]
+    assert (len(left) == 200) is was_reached

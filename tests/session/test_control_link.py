@@ -135,6 +135,21 @@ def test_when_both_answer_nothing_changes() -> None:
     assert world.link.local == WLAN
 
 
+@pytest.mark.parametrize(("slower", "taken"), [(0.003, WLAN), (0.050, RMNET)])
+def test_the_preferred_path_is_taken_unless_another_is_faster(
+    slower: float, taken: LocalSocket
+) -> None:
+    world = World(WLAN)
+    world.delays[WLAN] += slower
+    world.link.set_sockets([], world.now)
+    world.link.set_sockets([WLAN, RMNET], world.now)
+    for _ in range(30):
+        world.link.hurry(world.now)
+        world.run(1.0)
+    world.link.set_sockets([WLAN, RMNET], world.now)
+    assert world.link.local == taken
+
+
 def test_a_standby_that_died_is_no_reason_to_move() -> None:
     world = World(WLAN, RMNET)
     world.dead = {RMNET}

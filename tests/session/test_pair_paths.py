@@ -6,7 +6,6 @@ import pytest
 
 from p2pquic.core.addresses import LocalSocket, SocketAddress
 from p2pquic.core.path import DirectPath, PathAddress, RelayPath
-from p2pquic.session.direct_paths import DirectPaths
 from p2pquic.session.pair_paths import FRESH, MOST_STRAWS, PairPaths
 from p2pquic.session.relay_route import RelayRoute
 from p2pquic.session.relay_switch import RelaySwitch
@@ -35,7 +34,7 @@ def paths_of(
     route.move(server_hears)
     route.open(RelayOpened(BOB, *grant))
     route.path = RelayPath(b"session1", SERVER)  # what the pair of engines calls it
-    paths = PairPaths(DirectPaths(ALICE, BOB, counting_entropy()), route)
+    paths = PairPaths(route)
     paths.sockets = sockets
     return paths, route
 
@@ -217,3 +216,29 @@ def test_where_nothing_is_proved_two_open_paths_are_straws_to_clutch_at() -> Non
     straws = paths.straws(pair.client.connection)
     assert straws == [BY_RMNET, BY_ETH][:MOST_STRAWS]
     assert refuges_in(pair, paths) == straws
+
+
+def test_of_two_straws_each_leads_to_another_address() -> None:
+    elsewhere = SocketAddress("10.0.0.3", 1000)
+    by_rmnet_elsewhere = DirectPath(RMNET, elsewhere)
+    pair = call((BY_WLAN, True), (BY_RMNET, False), (BY_ETH, False), (by_rmnet_elsewhere, False))
+    paths, _ = paths_of(WLAN, RMNET, ETH, server_hears=None)
+    assert paths.straws(pair.client.connection) == [BY_RMNET, by_rmnet_elsewhere]
+
+
+def test_the_refuge_that_delivers_is_enough_and_only_as_long_as_it_does() -> None:
+    pair = call((BY_WLAN, True), (BY_RMNET, True))
+    paths, route = paths_of(WLAN, RMNET, ETH)
+    route.use([WLAN])
+    connection, doubted = pair.client.connection, pair.now
+    connection.ping(BY_RMNET)
+    pair.run(pair.now + 0.05)
+    assert paths.refuges(connection, doubted, pair.now) == [BY_RMNET]
+    assert paths.refuges(connection, doubted, pair.now + 0.5) == [BY_RMNET, RELAY]
+
+
+def test_every_other_interface_is_a_standby_leg() -> None:
+    paths, _ = paths_of(WLAN, WLAN_AGAIN, RMNET, RMNET_V6, ETH)
+    assert paths.standby_legs() == [RMNET, ETH]
+    nowhere, _ = paths_of(WLAN, RMNET, server_hears=None)
+    assert nowhere.standby_legs() == []

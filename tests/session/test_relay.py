@@ -256,6 +256,22 @@ def test_a_standby_leg_is_kept_warm_and_not_sent_to() -> None:
     assert world.sent_to(rmnet.address) == 0
 
 
+def test_a_peer_that_fell_silent_is_sent_to_on_every_leg_and_what_it_lacks_there() -> None:
+    world = in_a_call()
+    wlan = next(iter(world.a.sockets.values()))
+    rmnet = world.a.opens("rmnet0", "203.0.113.7")
+    world.a.announces(rmnet)
+    world.a.closes(wlan)
+    talks(world, world.b, frames=5)
+    assert world.a.heard == [], "it may have had nothing to say"
+    talks(world, world.b, frames=10)
+    assert set(numbers(world.a.heard)) == set(range(10))
+    world.a.announces(rmnet)
+    world.sent.clear()
+    talks(world, world.b, frames=5)
+    assert world.sent_to(rmnet.address) == 0, "it speaks again"
+
+
 def test_an_older_wish_that_comes_late_changes_nothing() -> None:
     world = in_a_call()
     wlan = next(iter(world.a.sockets.values()))

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import math
 
 import pytest
 
+from p2pquic.core.addresses import SocketAddress
 from p2pquic.core.events import Resilience
 from p2pquic.lab.catalogue import scenario_named
 from p2pquic.lab.changes import ChangeMade, Outages, episodes
-from p2pquic.lab.flooding import Source
+from p2pquic.lab.flooding import CREDIT, NOTHING, Bundle, Proofs, Source, Way
 from p2pquic.lab.floor import ENDS, floor
 from p2pquic.lab.oracle import Arrivals, ask_the_oracle
 from p2pquic.lab.scenarios import FRAME_CADENCE, MOVER, OTHER, Change, Scenario, timeline
@@ -45,7 +47,8 @@ def heard(
     changes = changes_of(scenario, seed)
     end = changes[-1].at + AFTERMATH
     sources = {name: Source(origin, end) for name, origin in ORIGINS.items()}
-    return ask_the_oracle(scenario, changes, sources, resilience, BEGIN, end)
+    found = ask_the_oracle(scenario, changes, sources, resilience, BEGIN, end)
+    return {name: each.frames for name, each in found.items()}
 
 
 def longest_gap(arrivals: Arrivals) -> float:
@@ -128,3 +131,24 @@ def test_a_host_without_a_network_hears_nothing() -> None:
     scenario = scenario_named("break-before-make")
     down, usable = (change.at for change in changes_of(scenario))
     assert not any(down < time < usable for time in heard(scenario)[MOVER].values())
+
+
+def bundle(frames: range, echo: float = -math.inf) -> Bundle:
+    return Bundle(OTHER, Way("eth0", ""), 0.0, frames, False, True, True, -1, {}, echo)
+
+
+def test_an_address_that_proved_nothing_gets_what_its_own_frames_allow() -> None:
+    proofs, there = Proofs(), SocketAddress("203.0.113.1", 1)
+    assert not proofs.allow(there)
+    proofs.sends(there, 5.0)
+    proofs.came(there, bundle(range(1)))
+    proofs.came(there, bundle(NOTHING))
+    assert [proofs.allow(there) for _ in range(CREDIT + 1)] == [True] * CREDIT + [False]
+
+
+@pytest.mark.parametrize(("echo", "proves"), [(5.0, True), (4.9, False)])
+def test_an_echo_of_what_went_there_proves_an_address_for_good(echo: float, proves: bool) -> None:
+    proofs, there = Proofs(), SocketAddress("203.0.113.1", 1)
+    proofs.sends(there, 5.0)
+    proofs.came(there, bundle(NOTHING, echo))
+    assert all(proofs.allow(there) is proves for _ in range(100))

@@ -72,6 +72,12 @@ class Answers:
         if self.waiting_since is None:
             self.waiting_since = now
 
+    def proved(self, sent: float, now: float) -> None:
+        """What left at `sent` was answered by this path, beside the clock of acknowledgements."""
+        self.heard(now)
+        if sent > self.arrived_from:
+            self.answered_at, self.arrived_from = now, sent
+
     def answered(self, newest_sent: float, next_sent: float | None, now: float) -> None:
         """News: what left at `newest_sent` arrived; the next still unanswered left at `next_sent`.
 
@@ -129,6 +135,16 @@ def silent_from(answers: Answers, expectation: Expectation) -> float:
     last = max(answers.heard_at, min(answers.answered_at, answered), begins)
     missing = MISSING_FRAMES + (answers.late_share > LATE_SHARES[0])
     return last + missing * FRAME_CADENCE + max(SILENCE_MARGIN, VARIATIONS * answers.delay)
+
+
+def keeps_answering(answers: Answers, since: float, rtt: float, now: float) -> bool:
+    """Whether a path that carries copies, of that round-trip time, delivers since then until now.
+
+    Its last answer may be a round trip old, and some; an older one says nothing of today.
+    """
+    late = unanswered_from(answers, Expectation(-math.inf, cadence=True, rtt=rtt))
+    is_fresh = answers.answered_at >= now - rtt - STANDBY_LIMIT
+    return answers.arrived_from >= since and is_fresh and now <= late
 
 
 def is_mute(answers: Answers, now: float) -> bool:

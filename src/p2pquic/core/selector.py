@@ -67,6 +67,11 @@ def choose(
     return None
 
 
+def best_of(candidates: Sequence[Candidate]) -> Candidate:
+    """The one to take if all of them would do; there must be one."""
+    return min(candidates, key=_rank)
+
+
 def companions(
     current: PathAddress, interface: str, candidates: Sequence[Candidate]
 ) -> list[PathAddress]:

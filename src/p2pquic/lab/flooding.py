@@ -7,6 +7,7 @@ seconds of one clock that both ends share, which an oracle may.
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Generic, NamedTuple, TypeVar
@@ -23,6 +24,8 @@ SILENCE = 3 * FRAME_CADENCE + MARGIN  # seconds after which an end that spoke is
 ALARM = 0.1  # seconds of flooding after the last sign of trouble, and until it was answered
 IDLE = 1.0  # seconds between two bundles on a way that carries no frames: keeps it known and open
 MOST_ADDRESSES = 6  # of one end that are remembered: two interfaces, their past, and some
+CREDIT = 1  # bundle of frames to an unproved address for one from there: of the three times that
+# RFC 9000 section 8 allows, its challenges and responses of 1200 bytes (8.2.1) take the rest
 EPSILON = 1e-6  # seconds: what sums of cadences may be off
 
 RELAY = "relay"
@@ -64,9 +67,9 @@ class Bundle:
 
     `is_in_trouble`: it sees a sign of trouble itself; `floods`: it sends everywhere;
     `wants_every_leg`: frames shall be relayed to all its addresses. `heard` is the newest frame of
-    the other end, `transits`
-    by which of the other's ways it hears just now, in seconds. `seen` is where the server saw the
-    sender; empty on the direct way.
+    the other end, `transits` by which of the other's ways it hears just now, in seconds. `echo`:
+    when the newest datagram left that came to the sender by the very pair of addresses on which
+    this one goes. `seen` is where the server saw the sender; empty on the direct way.
     """
 
     sender: str
@@ -78,6 +81,7 @@ class Bundle:
     wants_every_leg: bool
     heard: int
     transits: dict[Way, float]
+    echo: float = -math.inf
     seen: tuple[SocketAddress, ...] = ()
 
 
@@ -87,6 +91,38 @@ class Parcel(NamedTuple):
     local: LocalSocket
     remote: SocketAddress
     bundle: Bundle
+
+
+class Proofs:
+    """Which addresses were shown to be the other end's, and what the others may be sent.
+
+    RFC 9000 section 8 holds for a flood as well: whoever spoke from a forged address must not be
+    able to direct it there. An echo from there proves an address, for good.
+    """
+
+    def __init__(self) -> None:
+        self._credit: Counter[SocketAddress] = Counter()  # of addresses not proved
+        self._first_sent: dict[SocketAddress, float] = {}
+        self._proved: set[SocketAddress] = set()
+
+    def came(self, remote: SocketAddress, bundle: Bundle) -> None:
+        """It came from there."""
+        self._credit[remote] += CREDIT * bool(bundle.frames)
+        if bundle.echo >= self._first_sent.get(remote, math.inf):
+            self._proved.add(remote)
+
+    def sends(self, remote: SocketAddress, now: float) -> None:
+        """A datagram leaves for there."""
+        self._first_sent.setdefault(remote, now)
+
+    def allow(self, remote: SocketAddress) -> bool:
+        """Whether one bundle with frames may go there; it uses up credit."""
+        if remote in self._proved:
+            return True
+        if not self._credit[remote]:
+            return False
+        self._credit[remote] -= 1
+        return True
 
 
 class Hearing(Generic[Key]):
@@ -116,7 +152,9 @@ class Hearing(Generic[Key]):
 
 @dataclass
 class FloodingEnd:
-    """One end. `arrivals`: when each frame of the other end was heard first."""
+    """One end. `arrivals`: when each frame of the other end was heard first; `contacts`: when
+    anything of it was, in order.
+    """
 
     name: str
     server: SocketAddress
@@ -125,11 +163,14 @@ class FloodingEnd:
     listens: bool
     began: float
     arrivals: dict[int, float] = field(default_factory=dict)
+    contacts: list[float] = field(default_factory=list)
     _sockets: tuple[LocalSocket, ...] = ()
     _addresses: dict[SocketAddress, None] = field(default_factory=dict)  # of the other end
     _heard: int = -1
     _heard_at: float = -math.inf
     _ways: Hearing[Way] = field(default_factory=Hearing)  # of the other end
+    _proofs: Proofs = field(default_factory=Proofs)
+    _echoes: dict[tuple[LocalSocket, SocketAddress], float] = field(default_factory=dict)
     _acknowledged: int = -1
     _answer_due: dict[int, float] = field(default_factory=dict)  # by frame
     _reported: dict[Way, float] = field(default_factory=dict)  # transits of our ways
@@ -159,8 +200,14 @@ class FloodingEnd:
             self._flood(now)
         return self._send(now)
 
-    def receive(self, remote: SocketAddress, bundle: Bundle, now: float) -> list[Parcel]:
-        """A bundle of the other end arrived, from it or by the server."""
+    def receive(
+        self, local: LocalSocket, remote: SocketAddress, bundle: Bundle, sent: float, now: float
+    ) -> list[Parcel]:
+        """A bundle of the other end arrived that left it, or the server, at `sent`."""
+        self.contacts.append(now)
+        self._echoes[local, remote] = sent
+        if not bundle.seen:
+            self._proofs.came(remote, bundle)
         known = set(self._addresses)
         for address in bundle.seen or (remote,):
             _remember(address, self._addresses)
@@ -252,10 +299,23 @@ class FloodingEnd:
             Parcel(
                 socket,
                 remote,
-                replace(bundle, way=way, frames=frames if floods or way in carrying else NOTHING),
+                replace(
+                    bundle,
+                    way=way,
+                    frames=frames if self._may_carry(way, remote, carrying, now) else NOTHING,
+                    echo=self._echoes.get((socket, remote), -math.inf),
+                ),
             )
             for socket, remote, way in ways
         ]
+
+    def _may_carry(
+        self, way: Way, remote: SocketAddress, carrying: Sequence[Way], now: float
+    ) -> bool:
+        if way.to == RELAY:
+            return now < self._flood_until or way in carrying
+        self._proofs.sends(remote, now)
+        return (now < self._flood_until or way in carrying) and self._proofs.allow(remote)
 
     def _all_ways(self) -> Iterator[tuple[LocalSocket, SocketAddress, Way]]:
         for socket in self._sockets:
@@ -288,9 +348,11 @@ class FloodingServer:
         self._local = local
         self._seats = {first: _Seat(), second: _Seat()}
         self._other = {first: second, second: first}
+        self._proofs = Proofs()
 
     def receive(self, remote: SocketAddress, bundle: Bundle, now: float) -> list[Parcel]:
         """A bundle came from `remote`."""
+        self._proofs.came(remote, bundle)
         mine, other = self._seats[bundle.sender], self._seats[self._other[bundle.sender]]
         is_new = remote not in mine.addresses
         _remember(remote, mine.addresses)
@@ -300,14 +362,12 @@ class FloodingServer:
         if bundle.frames:
             mine.last = stamped
         targets = other.addresses.keys() if bundle.floods else other.targets()
-        parcels = [
-            Parcel(
-                self._local,
-                address,
-                stamped if address in targets else replace(stamped, frames=NOTHING),
-            )
-            for address in other.addresses
-        ]
+        parcels = []
+        for address in other.addresses:
+            self._proofs.sends(address, now)
+            carries = address in targets and self._proofs.allow(address)
+            each = stamped if carries else replace(stamped, frames=NOTHING)
+            parcels.append(Parcel(self._local, address, each))
         if is_new and other.last is not None and now - other.last.left <= MEMORY:
             parcels.append(Parcel(self._local, remote, other.last))
         return parcels

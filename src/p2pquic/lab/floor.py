@@ -35,6 +35,7 @@ from p2pquic.lab.nat import can_punch
 from p2pquic.lab.scenarios import FRAME_CADENCE, MOVER, OTHER, Link, Scenario
 
 MARGIN = 0.015  # seconds between overdue and suspected, and again for the second path
+SOUGHT = 0.3  # seconds of outage after which the other end is sought wherever it ever was
 
 Direction = Literal["mover to other", "other to mover"]
 DIRECTIONS: tuple[Direction, ...] = ("mover to other", "other to mover")
@@ -158,8 +159,14 @@ def _first_arrival(
     if episode.has_overlap:
         return move.down + 2 * after.direct
     answered = move.usable + 2 * first
-    # In an outage the sender soon notices the silence, and copies wait at the server.
-    return answered if resilience == "lean" else min(answered, replayed)
+    if resilience == "lean":
+        return answered
+    # In an outage the sender soon notices the silence. Copies wait at the server; and where the
+    # receiver returns to an address at which it was heard before, one is always on its way there.
+    if move.returns and episode.outage >= SOUGHT:
+        arrivals = (time + after.direct for time in due[sender])
+        answered = min(answered, *(time for time in arrivals if time >= move.usable))
+    return min(answered, replayed)
 
 
 def _silent_floor(

@@ -6,7 +6,7 @@ import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from p2pquic.core.trace import PathSelected
+from p2pquic.core.trace import FrameReceived, PathSelected
 from p2pquic.lab.evidence import EDGE, TOLERANCE, Evidence, Fault, Slack, stretches
 from p2pquic.lab.flooding import MARGIN
 from p2pquic.lab.floor import ENDS, Direction
@@ -50,6 +50,7 @@ def gaps_of(
             continue
         around = [y - x for x, y in oracle if x < b + EDGE and y > a - EDGE]
         around.append(_noticing(direction, a, b, evidence))
+        around.append(FRAME_CADENCE + _sparing(direction, a, b, evidence))
         last = max(
             (change for change in evidence.changes if change.at < b),
             default=None,
@@ -78,6 +79,27 @@ def _noticing(direction: Direction, begin: float, end: float, evidence: Evidence
             elif change.kind == "interface_down" and change.host == ENDS[direction][1]:
                 costs.append(round_trip + FRAME_CADENCE + detour)
     return max(costs)
+
+
+def _sparing(direction: Direction, begin: float, end: float, evidence: Evidence) -> float:
+    """By how much a direct way that took over from the relay is slower, in seconds.
+
+    It is taken for the sake of the server. As long as it had to prove itself, copies came by the
+    relay; when they end, that difference is heard.
+    """
+    receiver = ENDS[direction][1]
+    came = [
+        (entry.t, entry.record.path.split("/"))
+        for entry in evidence.traces[receiver]
+        if isinstance(entry.record, FrameReceived)
+    ]
+    before = [path for time, path in came if time <= begin]
+    after = [path for time, path in came if time >= end]
+    if not (before and after) or (before[-1][0], after[0][0]) != ("relay", "direct"):
+        return 0.0
+    interfaces = evidence.world.scenario.topology.interfaces
+    relayed, direct = (interfaces[Link(receiver, path[1])].delay for path in (before[-1], after[0]))
+    return direct - relayed - 2 * interfaces[Link(SERVER, "eth0")].delay
 
 
 def _transit(direction: Direction, time: float, evidence: Evidence) -> float:

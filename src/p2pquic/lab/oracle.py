@@ -21,6 +21,10 @@ is amiss; then they flood until that is answered. Signs of trouble are these:
 * nothing was acknowledged for a round trip, two frames and the same margin;
 * the other end says that one of these is true for it.
 
+One rule it keeps that is not physics but RFC 9000, section 8: to an address from which nobody has
+echoed what was sent there, no more goes than came from there allows. A way that lives in one
+direction alone, to an address that is new, can prove nothing.
+
 A `lean` end waits another 250 ms in silence, since it must be sure. `hot` ends have their frames
 on the two ways that share least. Loss and jitter are left out: what they may cost is the verdict's
 to say (`verdict`), and so is the tolerance.
@@ -33,6 +37,7 @@ import heapq
 import itertools
 from collections.abc import Callable, Mapping, Sequence
 from random import Random
+from typing import NamedTuple
 
 from p2pquic.core.addresses import LocalAddress, LocalSocket
 from p2pquic.core.events import Resilience
@@ -49,11 +54,18 @@ from p2pquic.lab.scenarios import (
 )
 from p2pquic.lab.virtual_internet import VirtualInternet
 
-WARM_UP = 2.0  # seconds it runs before it counts: every address known, every NAT open
+WARM_UP = 3.0  # seconds it runs before it counts: every address known, every NAT open
 PORT = 40000  # of every socket; each has an address of its own
 OTHER_END = {MOVER: OTHER, OTHER: MOVER}
 
 Arrivals = dict[int, float]  # when each frame was heard first
+
+
+class Heard(NamedTuple):
+    """What one end heard of the other: its frames, and when anything of it, be it but a sign."""
+
+    frames: Arrivals
+    contacts: Sequence[float]
 
 
 def ask_the_oracle(
@@ -63,7 +75,7 @@ def ask_the_oracle(
     resilience: Resilience,
     begin: float,
     end: float,
-) -> dict[str, Arrivals]:
+) -> dict[str, Heard]:
     """What each end would have heard of the other between `begin` and `end`.
 
     `changes` carry times of the clock (`at`), as do `sources`, one for each end that speaks.
@@ -72,7 +84,7 @@ def ask_the_oracle(
     for change in changes:
         flood.at(change.at, lambda change=change: flood.apply(change))  # type: ignore[misc]
     flood.run_until(end)
-    return {name: flood_end.arrivals for name, flood_end in flood.ends.items()}
+    return {name: Heard(end.arrivals, end.contacts) for name, end in flood.ends.items()}
 
 
 class _Flood:
@@ -88,7 +100,7 @@ class _Flood:
         self._now = begin
         self._agenda: list[tuple[float, int, Callable[[], None]]] = []
         self._order = itertools.count()
-        self._cargo: list[Bundle] = []  # a datagram carries the place of its bundle in here
+        self._cargo: list[tuple[Bundle, float]] = []  # and when it left, by a datagram's number
         up = scenario.links_up
         self._internet = VirtualInternet(_without_dice(scenario.topology), up, Random(0))
         self._listen = _socket(self._internet.local_addresses(SERVER)[0])
@@ -121,9 +133,15 @@ class _Flood:
             if self._now > end:
                 return
             for each in self._internet.deliver(self._now):
-                bundle = self._cargo[int.from_bytes(each.data)]
-                receiver = self._server if each.host == SERVER else self.ends[each.host]
-                self._post(each.host, receiver.receive(each.remote, bundle, self._now))
+                bundle, sent = self._cargo[int.from_bytes(each.data)]
+                self._post(
+                    each.host,
+                    self._server.receive(each.remote, bundle, self._now)
+                    if each.host == SERVER
+                    else self.ends[each.host].receive(
+                        each.local, each.remote, bundle, sent, self._now
+                    ),
+                )
             while self._agenda[0][0] <= self._now:
                 heapq.heappop(self._agenda)[2]()
 
@@ -144,7 +162,7 @@ class _Flood:
     def _post(self, host: str, parcels: Sequence[Parcel]) -> None:
         for local, remote, bundle in parcels:
             data = len(self._cargo).to_bytes(8)
-            self._cargo.append(bundle)
+            self._cargo.append((bundle, self._now))
             self._internet.send(host, local, remote, data, self._now)
 
 

@@ -20,13 +20,14 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from p2pquic.core.frames import RESEND_WINDOW
 from p2pquic.core.trace import Closed, FrameSent, FrameUnsent, PathSelected
 from p2pquic.lab.evidence import EDGE, TOLERANCE, Evidence, Fault, Slack, stretches
 from p2pquic.lab.flooding import WINDOW, Source
 from p2pquic.lab.floor import DIRECTIONS, ENDS, Direction
 from p2pquic.lab.gaps import Gap, gaps_of, too_long
 from p2pquic.lab.measure import frames_of
-from p2pquic.lab.oracle import Arrivals, ask_the_oracle
+from p2pquic.lab.oracle import Arrivals, Heard, ask_the_oracle
 from p2pquic.lab.scenarios import FRAME_CADENCE, Link
 
 DECISIONS_PER_CHANGE = 3  # and end: to what works, back to a direct path, and agreement on it
@@ -34,7 +35,10 @@ DECISIONS_BESIDES = 2  # a faster path that was found late
 DOUBT = 1.5  # seconds that a change may keep an end in doubt
 WAYS_IN_DOUBT = 2  # copies of a frame beside the first while in doubt
 SHARE_OF_DUPLICATES = 0.02  # of frames, without any change
-MOST_HELD = 6_000  # things in all containers of one session; two seconds unanswered are 4,500
+MOST_HELD = 7_000  # things in all containers of one session: 1,800 of its own, and 20 for each
+# packet that four ways have not answered within half a second and the longest round trip
+NOTICED = 3 * FRAME_CADENCE  # seconds beyond a round trip until a loss shows (RFC 9002, 6.1.1)
+TOGETHER = 5  # frames in one packet
 LAST_WORDS = 0.8  # seconds before the end whose frames may still have been on the way
 
 
@@ -62,11 +66,18 @@ def judge(evidence: Evidence) -> Verdict:
         arrived = {
             seq: time for seq, (time, _) in frames_of(direction, evidence.traces).arrived.items()
         }
-        gaps = list(gaps_of(direction, arrived, heard[receiver], slack, evidence))
+        gaps = list(gaps_of(direction, arrived, heard[receiver].frames, slack, evidence))
         verdict.gaps.extend(gaps)
         verdict.faults.extend(too_long(gaps, slack, evidence.end))
         verdict.faults.extend(
-            _lost(direction, sources[sender], arrived, heard[receiver], heard[sender], evidence)
+            _lost(
+                direction,
+                sources[sender],
+                arrived,
+                heard[receiver].frames,
+                heard[sender].contacts,
+                evidence,
+            )
         )
     verdict.faults.extend(_decisions(evidence))
     verdict.faults.extend(_queues(evidence))
@@ -104,42 +115,27 @@ def _lost(
     source: Source,
     arrived: Arrivals,
     heard: Arrivals,
-    answers: Arrivals,
+    contacts: Sequence[float],
     evidence: Evidence,
 ) -> Iterator[Fault]:
     """What the oracle delivered in time and the product did not.
 
-    In time: no older than the window when it came (or as old as they always are), while frames went
-    on to come for as long as it takes to hear of it and answer, and not so close to a cut that the
-    relay's detour would have been too long. What blind repetition saved besides, nobody is asked
-    for. All copies of a frame may be lost by chance, and so may a share of such frames; where no
-    answer comes (`answers`: what the sender hears), it is a single one. At every cut jitter decides
-    about some.
+    All copies of a frame may be lost by chance, and so may a share of such frames; where no answer
+    comes in time, it is a single one. What is sent again travels several frames to a packet, and is
+    lost together. At every cut jitter decides about some.
     """
     slack = Slack.of(evidence.world)
     fastest = min((time - source.due(seq) for seq, time in heard.items()), default=0.0)
-    shortest = 2 * (fastest + FRAME_CADENCE) + TOLERANCE + slack.delay
-    detour = 2 * evidence.world.scenario.topology.server.interfaces[0].delay
-    kept = {
-        time
-        for stretch in stretches(sorted(heard.values()))
-        if stretch[-1] - stretch[0] >= shortest
-        for time in stretch
-        if time <= stretch[-1] - detour
-    }
-    ages = {seq: time - source.due(seq) for seq, time in heard.items() if time in kept}
-    oldest = max(WINDOW, fastest + TOLERANCE)
     due = [
         seq
-        for seq, age in ages.items()
-        if age <= oldest and evidence.begin <= source.due(seq) <= evidence.end - LAST_WORDS
+        for seq in _asked_for(source, heard, contacts, fastest, evidence)
+        if evidence.begin <= source.due(seq) <= evidence.end - LAST_WORDS
     ]
     missing = sorted(seq for seq in due if seq not in arrived)
-    times = sorted(answers.values())
-    unanswered = sum(not _is_answered(source.due(seq), times) for seq in due)
-    copies = 3 if 4 * (fastest + FRAME_CADENCE) <= WINDOW else 2  # of one frame, in the window
+    unanswered = sum(not _is_answered(source.due(seq), contacts) for seq in due)
+    copies = 1 + min(2, int(RESEND_WINDOW / (2 * fastest + NOTICED)))  # of one frame, in the window
     expected = 3 * len(due) * slack.loss**copies + unanswered * slack.loss
-    allowed = expected + 4 * math.sqrt(expected) + bool(slack.loss)
+    allowed = expected + 4 * math.sqrt(expected) + TOGETHER * bool(slack.loss)
     allowed += len(evidence.changes) * math.ceil(slack.jitter / FRAME_CADENCE)
     if len(missing) > allowed:
         moments = ", ".join(f"{source.due(seq):.3f}" for seq in missing[:8])
@@ -150,23 +146,58 @@ def _lost(
         )
 
 
-def _is_answered(due: float, times: Sequence[float]) -> bool:
-    """Whether the sender hears anything soon enough to send a frame again; maybe nobody speaks."""
-    following = bisect.bisect(times, due)
-    return not times or (following < len(times) and times[following] <= due + WINDOW)
+def _asked_for(
+    source: Source, heard: Arrivals, contacts: Sequence[float], fastest: float, evidence: Evidence
+) -> Iterator[int]:
+    """The frames that the oracle delivered in time.
+
+    In time: no older than the window when it came (or as old as they always are), while frames went
+    on to come for as long as it takes to hear of it and answer, and not so close to a cut that the
+    relay's detour would have been too long.
+
+    What blind repetition saved besides, nobody is asked for; the oracle repeats all the time. A
+    frame later than others of its stretch was repeated. For a product to know that it is missed,
+    its sender must hear something (`contacts`: when he does), and the way last until he has
+    answered.
+    """
+    slack = Slack.of(evidence.world)
+    shortest = 2 * (fastest + FRAME_CADENCE) + TOLERANCE + slack.delay
+    detour = 2 * evidence.world.scenario.topology.server.interfaces[0].delay
+    oldest = max(WINDOW, fastest + TOLERANCE)
+    by_arrival: dict[float, list[int]] = {}
+    for seq, time in heard.items():
+        by_arrival.setdefault(time, []).append(seq)
+    for stretch in stretches(sorted(by_arrival)):
+        if stretch[-1] - stretch[0] < shortest:
+            continue
+        ages = {seq: time - source.due(seq) for time in stretch for seq in by_arrival[time]}
+        usual = min(ages.values()) + FRAME_CADENCE / 2
+        for seq, age in ages.items():
+            left = stretch[-1] - heard[seq]
+            can_be_known = age <= usual or (
+                left >= shortest and _is_answered(source.due(seq), contacts)
+            )
+            if age <= oldest and left >= detour and can_be_known:
+                yield seq
+
+
+def _is_answered(due: float, contacts: Sequence[float]) -> bool:
+    """Whether the sender hears anything soon enough to send a frame again."""
+    following = bisect.bisect(contacts, due)
+    return following < len(contacts) and contacts[following] <= due + WINDOW
 
 
 def _copies(
     evidence: Evidence,
     sources: Mapping[str, Source],
-    heard: Mapping[str, Arrivals],
+    heard: Mapping[str, Heard],
     slack: Slack,
 ) -> Iterator[Fault]:
     begin, end = evidence.begin, evidence.end
     silence = sum(
         y - x
         for receiver in heard.values()
-        for x, y in itertools.pairwise(sorted({begin, *receiver.values(), end}))
+        for x, y in itertools.pairwise(sorted({begin, *receiver.frames.values(), end}))
         if x >= begin and y - x > EDGE
     )
     doubt = (len(evidence.changes) * DOUBT + silence) * WAYS_IN_DOUBT / FRAME_CADENCE

@@ -128,8 +128,20 @@ class ManyPathsConnection(QuicConnection):
         path.is_validated = True
         self._show(path)
 
-    def open_path(self, addr: PathAddress, *, proven_rtt: float | None, now: float) -> bool:
+    def open_path(
+        self,
+        addr: PathAddress,
+        *,
+        proven_rtt: float | None,
+        was_reached: bool = False,
+        now: float,
+    ) -> bool:
         """Open a path to an address that is known; `proven_rtt` if a punch proved the path too.
+
+        `was_reached`: the other end has shown before that it is there. So nothing limits what is
+        sent to it, though the path has yet to show that it lives: who moves may send at once to
+        an address of the other end that is validated (RFC 9000 section 9.2), or was seen recently
+        (section 9.3).
 
         Returns:
             False when every connection id is in use: nothing was opened.
@@ -141,11 +153,12 @@ class ManyPathsConnection(QuicConnection):
             path = self._new_path(addr)
             path.cid = self._peer_cid_available.pop(0)
             path.vouch()
+            path.is_validated = path.is_doubted = was_reached
             self._adopt(path)
         if proven_rtt is not None:
             path.is_validated, path.is_doubted = True, False
             path.recovery.measure(proven_rtt, now)
-            path.recovery.answers.heard(now)
+            path.recovery.answers.proved(now - proven_rtt, now)
         return True
 
     def close_path(self, addr: PathAddress, now: float) -> None:
@@ -349,7 +362,7 @@ class ManyPathsConnection(QuicConnection):
         if len(self._paths) < MAX_PATHS:
             return True
         for path in self._paths.values():
-            if path is not self._selected and not path.is_validated:
+            if path is not self._selected and not self.is_validated(path.addr):
                 self.close_path(path.addr, self.heard_at)
                 self._tell(events.PathRetired(path.addr))
                 return True

@@ -42,6 +42,10 @@ class PathLifeConnection(ManyPathsConnection):
         """What came back by an open path."""
         return self._paths[path].recovery.answers
 
+    def is_limited(self, addr: PathAddress) -> bool:
+        """Whether an open path leads to an address that was never proved (RFC 9000 section 8)."""
+        return not self._paths[addr].is_validated
+
     def challenge(self, addr: PathAddress) -> None:
         """Send a PATH_CHALLENGE, padded to 1200 bytes, with the next packet on an open path."""
         self._paths[addr].challenge_due = True

@@ -15,6 +15,7 @@ from p2pquic.core.addresses import LocalSocket, SocketAddress
 from p2pquic.core.deadlines import earliest
 from p2pquic.core.errors import ProtocolError
 from p2pquic.core.path import DirectPath
+from p2pquic.core.selector import SWITCH_GAIN
 from p2pquic.quic import events
 from p2pquic.quic.config import ConnectionConfig
 from p2pquic.quic.connection import TIMER_SLACK, MultipathConnection
@@ -198,7 +199,11 @@ class ControlLink:
         self._prefer(now)
 
     def _prefer(self, now: float) -> None:
-        """Select the first socket whose path answers; any, if the one in use is gone."""
+        """Select the best socket whose path answers; any, if the one in use is gone.
+
+        That is the first which is not slower than another: frames that leave a slower leg when a
+        doubt has passed, in which they left by all of them, would be missed like lost ones.
+        """
         assert self._connection is not None
         open_paths = [
             path
@@ -207,7 +212,9 @@ class ControlLink:
         ]
         answering = [path for path in open_paths if self._connection.is_validated(path)]
         if answering:
-            chosen = answering[0]
+            times = {path: self._connection.rtt(path) or 0.0 for path in answering}
+            limit = min(times.values()) + SWITCH_GAIN
+            chosen = next(path for path in answering if times[path] < limit)
         elif self.local in self._sockets or not open_paths:
             chosen = None
         else:

@@ -30,6 +30,7 @@ FIRST_CHALLENGE_WAIT = 0.05  # seconds; doubled after each challenge without an 
 ATTEMPT_LIMIT = 1.0  # seconds after which a path that never answered is closed
 KEEPALIVE_INTERVAL = 15.0  # seconds; half of what NATs in the field remember
 RESERVED_CONNECTION_IDS = 2  # for the relay and for a new address; the rest may be tried out
+MOST_REACHED = 4  # addresses of the other end: of two interfaces, what they are and what they were
 TRANSACTIONS_KEPT = 256  # probes whose answers are still believed: ten rounds of every pair
 
 
@@ -53,7 +54,7 @@ class DirectPaths:
     """The direct paths of one call."""
 
     def __init__(self, me: str, other: str, entropy: Callable[[int], bytes]) -> None:
-        self.last_remote: SocketAddress | None = None  # where a direct path last worked
+        self._reached: dict[SocketAddress, None] = {}  # where they were shown to be, newest last
         self.key: bytes | None = None  # of punches; known to the two ends alone
         self._round = -1  # of the candidates in force
         self._username = f"{other}:{me}"  # of all we send: receiver, sender
@@ -111,7 +112,7 @@ class DirectPaths:
         probe = self._probes.pop(punch.transaction, None)
         if probe is None or probe.pair != pair:
             return [], None
-        self.last_remote = remote
+        self._remember(remote)
         return [], (DirectPath(local, remote), now - probe.sent)
 
     def punch(self, now: float) -> list[SendDatagram]:
@@ -144,7 +145,9 @@ class DirectPaths:
             spare = connection.spare_connection_ids
             if spare <= (0 if urgent else RESERVED_CONNECTION_IDS):
                 return False
-        if not connection.open_path(path, proven_rtt=proven_rtt, now=now):
+        if not connection.open_path(
+            path, proven_rtt=proven_rtt, was_reached=path.remote in self._reached, now=now
+        ):
             return False
         connection.challenge(path)
         self.watch(path, now)
@@ -152,9 +155,23 @@ class DirectPaths:
             self.proved(path)
         return True
 
+    def try_blindly(
+        self, connection: MultipathConnection, sockets: Sequence[LocalSocket], now: float
+    ) -> None:
+        """Straight to every address where the other end was ever reached, before any punch.
+
+        The newest first, which may take the last connection id. It gets through where the other
+        end is public, or is back behind a NAT that remembers us; another NAT drops it.
+        """
+        for age, remote in enumerate(reversed(self._reached)):
+            for socket in sockets:
+                path = DirectPath(socket, remote)
+                if socket.family == remote.family and path not in connection.paths:
+                    self.open(connection, path, None, now, urgent=age == 0)
+
     def proved(self, path: DirectPath) -> None:
         """A path works: where it leads is where the other end is, and needs no more punching."""
-        self.last_remote = path.remote
+        self._remember(path.remote)
         self._punching.answered(Pair(path.local, path.remote))
 
     def watch(self, path: DirectPath, now: float) -> None:
@@ -170,6 +187,7 @@ class DirectPaths:
     def renamed(self, old: DirectPath, new: DirectPath, now: float) -> None:
         """The other end's NAT remapped a path."""
         self._attempts.pop(old, None)
+        self._reached.pop(old.remote, None)
         self.watch(new, now)
 
     def forget(self, path: DirectPath, now: float) -> None:
@@ -177,22 +195,20 @@ class DirectPaths:
         self._attempts.pop(path, None)
         self._punching.reopen(Pair(path.local, path.remote), now)
 
-    def unproven(self, connection: MultipathConnection) -> list[DirectPath]:
-        """Paths that were tried and have not answered yet."""
-        return [
-            path
-            for path in self._attempts
-            if path.local in self._sockets
-            and path in connection.paths
-            and not connection.is_validated(path)
-        ]
+    def tick(
+        self, connection: MultipathConnection, *, in_need: bool, now: float
+    ) -> list[DirectPath]:
+        """Challenge again what is due; gives the paths that never answered and are now closed.
 
-    def tick(self, connection: MultipathConnection, now: float) -> list[DirectPath]:
-        """Challenge again what is due; gives the paths that never answered and are now closed."""
+        `in_need`: no path answers at all. Then any may be the first to live again, and the
+        patience with it begins when one does.
+        """
         abandoned = []
         for path, attempt in list(self._attempts.items()):
             if now < attempt.due:
                 continue
+            if in_need:
+                attempt.opened = now
             if path not in connection.paths:
                 del self._attempts[path]
             elif connection.is_validated(path):
@@ -208,6 +224,13 @@ class DirectPaths:
                 attempt.due = now + attempt.wait
                 attempt.wait = min(2 * attempt.wait, ATTEMPT_LIMIT)
         return abandoned
+
+    def _remember(self, remote: SocketAddress) -> None:
+        """The other end was shown to be there just now."""
+        self._reached.pop(remote, None)
+        self._reached[remote] = None
+        while len(self._reached) > MOST_REACHED:
+            del self._reached[next(iter(self._reached))]
 
 
 def _is_in_use(connection: MultipathConnection, path: DirectPath, now: float) -> bool:

@@ -1,20 +1,22 @@
 """The paths of one call at this moment: what could carry a packet, and what goes by what.
 
-DirectPaths --+
-              +-- PairPaths: candidates for the rules in core.selector
-RelayRoute ---+
+MultipathConnection --+
+                      +-- PairPaths: candidates for the rules in core.selector
+RelayRoute -----------+
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 
-from p2pquic.core.addresses import LocalSocket
-from p2pquic.core.liveness import is_mute
+from p2pquic.core.addresses import LocalSocket, SocketAddress
+from p2pquic.core.liveness import is_mute, keeps_answering
 from p2pquic.core.path import DirectPath, PathAddress, RelayPath
-from p2pquic.core.selector import Candidate, companions
+from p2pquic.core.selector import Candidate, best_of, companions
 from p2pquic.quic.connection import MultipathConnection
-from p2pquic.session.direct_paths import DirectPaths
+from p2pquic.quic.recovery import INITIAL_RTT
+from p2pquic.session.relay_legs import MOST_SELECTED
 from p2pquic.session.relay_route import RelayRoute
 
 FRESH = 1.5  # seconds for which a sign of life is believed where nothing forces a change
@@ -24,9 +26,8 @@ MOST_STRAWS = 2  # paths; every frame goes on each of them as long as nothing an
 class PairPaths:
     """Looks at sockets, connection and relay together; changes nothing."""
 
-    def __init__(self, direct: DirectPaths, relay: RelayRoute) -> None:
+    def __init__(self, relay: RelayRoute) -> None:
         self.sockets: tuple[LocalSocket, ...] = ()
-        self._direct = direct
         self._relay = relay
 
     def has_way_out(self, path: PathAddress | None) -> bool:
@@ -75,33 +76,46 @@ class PairPaths:
     ) -> list[PathAddress]:
         """Where copies go while the selected path is in doubt: the companion, and the relay.
 
-        The first of them to answer after `since` wins. A relay path in doubt is its own refuge when
-        it has another leg.
+        The best on which something sent after `since` has arrived wins, however much it shares, as
+        long as it goes on answering; that the other end is heard there says nothing of our
+        direction. A relay path in doubt is its own refuge when it has another leg.
         """
+        answering = [
+            each
+            for each in self.candidates(connection, None, now)
+            if each.proven
+            and each.path != connection.selected
+            and keeps_answering(connection.answers(each.path), since, each.rtt or INITIAL_RTT, now)
+        ]
+        if answering:
+            return [best_of(answering).path]
         others = self._companions(connection, now)
         selected = connection.selected
         if isinstance(selected, RelayPath) and len(self.sockets) > 1:
             others.append(selected)
         refuges = others[:1] + [path for path in others[1:] if path == self._relay.path]
-        answering = [path for path in refuges if _answered(connection, path) > since]
-        return answering[:1] or refuges or self.straws(connection)
+        return refuges or self.straws(connection)
 
     def straws(self, connection: MultipathConnection) -> list[PathAddress]:
         """What is left to clutch at when no refuge answers: open paths of which nothing is known.
 
-        One of them may live in our direction alone; only acknowledgements can tell.
+        They were just opened, or one of them lives in our direction alone, which only
+        acknowledgements can tell. Each address of the other end comes before a second way to one.
         """
-        return [
+        unknown = [
             path
             for path in connection.paths
             if path != connection.selected
             and self.has_way_out(path)
             and not connection.is_validated(path)
-        ][:MOST_STRAWS]
-
-    def untried(self, connection: MultipathConnection) -> list[PathAddress]:
-        """Direct paths that were opened and have not answered yet."""
-        return [*self._direct.unproven(connection)]
+        ]
+        ways = Counter[SocketAddress]()
+        ranks = {}
+        for path in unknown:
+            remote = path.remote if isinstance(path, DirectPath) else path.server
+            ranks[path] = ways[remote]
+            ways[remote] += 1
+        return sorted(unknown, key=ranks.__getitem__)[:MOST_STRAWS]
 
     def legs(
         self, selected: PathAddress | None, *, hot: bool, doubtful: bool
@@ -128,6 +142,18 @@ class PairPaths:
             return (usual, *others[:1])
         apart = [each for each in (usual, *others) if each.interface != selected.local.interface]
         return (apart or [usual])[:1]
+
+    def standby_legs(self) -> list[LocalSocket]:
+        """A socket of each interface by which relay frames could leave, but usually do not."""
+        usual = self._relay.local
+        if usual is None:
+            return []
+        apart = {
+            each.interface: each
+            for each in self.sockets
+            if each.family == usual.family and each.interface != usual.interface
+        }
+        return list(apart.values())[: MOST_SELECTED - 1]
 
     def _companions(self, connection: MultipathConnection, now: float) -> list[PathAddress]:
         """The best first; those that got no answer lately last."""

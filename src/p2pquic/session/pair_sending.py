@@ -28,6 +28,8 @@ from p2pquic.session.pair_trace import PairTrace
 
 FRAME_OVERDUE = 1.75 * FRAME_CADENCE  # seconds without a frame: the source is silent, not late
 
+MOST_REMEMBERED = 200  # frames and paths: all that is sent again at one moment, by a few paths
+
 
 class PairSending:
     """The sending half of one call's audio; that there is a way out is the caller's to know."""
@@ -49,9 +51,11 @@ class PairSending:
         self._speaks = False  # audio of ours has begun
         self._doubted_at: float | None = None  # since when the selected path is in doubt
         self._in_need = False  # the doubt lasts
+        self._hedged: list[PathAddress] = []  # where copies of the last frame went in this doubt
         self._beat_at: float | None = None  # when a small packet is due in a frame's place
         self._later: list[tuple[Frame, PathAddress, Copy]] = []
         self._later_at = math.inf
+        self._left: dict[tuple[int, PathAddress], float] = {}  # when a frame left on a path last
         self._repeats: dict[int, float] = {}  # lost frames, and when each is to leave again
 
     @property
@@ -69,19 +73,33 @@ class PairSending:
         self._speaks = True
         self._beat_at = now + FRAME_OVERDUE
         self._send(frame, self._selected, "first", now)
-        self._copy([frame], self._others(now), now)
+        others = self._others(now)
+        self._copy([frame], others, now)
+        self._catch_up(others, now)
 
     def send_again(self, path: PathAddress, back: float, now: float) -> None:
         """Send what may have died before `path` took over; that is possible since `back`.
 
-        The newest frame leaves before packets are built for the older ones.
+        The newest frame leaves before packets are built for the older ones. To an address that was
+        never proved little may go: that is for new frames, and the older ones go elsewhere.
         """
         self._changed_at = now
-        frames = self._media.unacknowledged(back)
-        self._later, self._later_at = [(frame, path, "resend") for frame in frames[1:]], now
+        frames, others = self._media.unacknowledged(back), self._others(now)
+        is_spared = self._connection.is_limited(path) and others and self.resilience != "lean"
+        older = [] if is_spared else frames[1:]
+        self._later, self._later_at = [(frame, path, "resend") for frame in older], now
         if frames:
             self._send(frames[0], path, "resend", now)
-            self._copy(frames[:1], self._others(now), now)
+            self._copy(frames, others, now)
+
+    def look_after(self, before: PathAddress, now: float) -> None:
+        """The path `before` still delivers, as far as anybody knows: ask again when it should have.
+
+        Nothing newer will be acknowledged there, so no loss on it would ever be noticed.
+        """
+        answered = now + (self._connection.rtt(before) or INITIAL_RTT) + FRAME_OVERDUE
+        for frame in self._media.unacknowledged(answered):
+            self._repeats.setdefault(frame.seq, answered)
 
     def begin_doubt(self, now: float) -> None:
         """The selected path may be dead: what it has not delivered goes elsewhere too, at once."""
@@ -90,12 +108,14 @@ class PairSending:
             self._beat_at = now  # a pure receiver speaks as well: else nobody could answer it
         refuges = self._paths.refuges(self._connection, now, now)
         self._copy(self._media.unacknowledged(now), refuges, now)
+        self._hedged = refuges
 
     def lasting_doubt(self, now: float) -> None:
         """No answer yet: now by whatever is open."""
         self._in_need = True
         straws = self._paths.straws(self._connection)
         self._copy(self._media.unacknowledged(now), straws, now)
+        self._hedged += straws
 
     def survive_doubt(self, back: float, now: float) -> None:
         """The path lives: something that left at `back` got through. What left before may not."""
@@ -106,7 +126,7 @@ class PairSending:
 
     def end_doubt(self) -> None:
         """Another path is selected."""
-        self._doubted_at, self._in_need = None, False
+        self._doubted_at, self._in_need, self._hedged = None, False, []
         if not self._speaks:
             self._beat_at = None
 
@@ -152,12 +172,10 @@ class PairSending:
         if self._doubted_at is not None or moving:
             since = self._changed_at if self._doubted_at is None else self._doubted_at
             others += self._paths.refuges(self._connection, since, now)
-        if self._in_need:
+        if self._in_need or moving:
             others += self._paths.straws(self._connection)
         if self.resilience == "hot":
             others += self._paths.companion(self._connection, now)
-        if moving:
-            others += self._paths.untried(self._connection)
         return [path for path in dict.fromkeys(others) if path != self._selected]
 
     def _copy(
@@ -179,6 +197,17 @@ class PairSending:
             self._later += [(frame, path, "duplicate") for frame in frames[1:]]
         self._later_at = now
 
+    def _catch_up(self, paths: Sequence[PathAddress], now: float) -> None:
+        """Where the refuge before answers no more, another gets what nobody has acknowledged."""
+        if self._doubted_at is None:
+            return
+        joining = [path for path in paths if path not in self._hedged]
+        self._hedged = list(paths)
+        if joining and self.resilience != "lean":
+            older = self._media.unacknowledged(now)[1:]
+            self._later += [(frame, path, "duplicate") for path in joining for frame in older]
+            self._later_at = now
+
     def _send(
         self,
         frame: Frame,
@@ -186,4 +215,11 @@ class PairSending:
         copy: Copy,
         now: float,
     ) -> None:
+        """Send a frame, unless it has just left on that path: several reasons may come together."""
+        if now - self._left.get((frame.seq, path), -math.inf) < FRAME_CADENCE:
+            return
+        self._left[frame.seq, path] = now
+        if len(self._left) > MOST_REMEMBERED:
+            horizon = now - FRAME_CADENCE
+            self._left = {each: at for each, at in self._left.items() if at > horizon}
         self._media.send(self._connection, frame, path, self._trace.name(path), copy, now)

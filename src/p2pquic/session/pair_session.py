@@ -56,7 +56,7 @@ class PairSession:
         self._connection: MultipathConnection | None = None
         self._direct = DirectPaths(config.me, self.remote, entropy)
         self._relay = RelayRoute(config.server)
-        self._paths = PairPaths(self._direct, self._relay)
+        self._paths = PairPaths(self._relay)
         self._trace = PairTrace(self.remote, self._actions)
         self._media = PairMedia(
             self.remote, plays=config.receives, bounds=config.buffer, actions=self._actions
@@ -142,6 +142,7 @@ class PairSession:
         if self._manager is None:
             return
         self._manager.on_sockets(relay_moved=relay_moved, now=now)
+        self._show_legs()
         self._actions += self._direct.punch(now)
 
     def open_relay(self, message: RelayOpened, now: float) -> None:
@@ -231,7 +232,8 @@ class PairSession:
         if now >= self._give_up_at(connection):
             self._end(f"nothing heard for {self.config.give_up:.0f} s")
             return
-        for path in self._direct.tick(connection, now):
+        in_need = self._manager is not None and self._manager.in_need
+        for path in self._direct.tick(connection, in_need=in_need, now=now):
             self._trace.abandoned(path, "it never answered")
         if not self._paths.has_way_out(connection.selected):
             return
@@ -331,6 +333,7 @@ class PairSession:
             self._media,
             self._trace,
         )
+        self._show_legs()
         self._statistics_at = now + STATISTICS_INTERVAL
         connection.acknowledge_within(FRAME_CADENCE if self.config.sends else 0.0)
         self._direct.key = connection.export(PUNCH_LABEL, PUNCH_KEY_SIZE)
@@ -339,6 +342,10 @@ class PairSession:
         if self.config.relay != "only":
             self._direct.set_sockets(self._paths.sockets, now)
             self._actions += self._direct.punch(now)
+
+    def _show_legs(self) -> None:
+        if self.config.resilience != "lean":
+            self._actions += self._relay.show(self._paths.standby_legs())
 
     def _end(self, reason: str) -> None:
         self._media.finish()

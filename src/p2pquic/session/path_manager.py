@@ -74,6 +74,19 @@ class PathManager:
         return self._liveness.doubted_since
 
     @property
+    def in_need(self) -> bool:
+        """Whether the doubt lasts, and nothing sent since it began was answered by any path."""
+        since = self._liveness.doubted_since
+        return (
+            since is not None
+            and self._liveness.health is not Health.DOUBTED
+            and not any(
+                self._connection.answers(path).arrived_from >= since
+                for path in self._connection.paths
+            )
+        )
+
+    @property
     def deadline(self) -> float | None:
         """When to call `tick`, while there is a way out."""
         due = self._liveness.deadline(cadence=self._hears_cadence)
@@ -153,6 +166,7 @@ class PathManager:
                 self._relay.doubt(now)
                 self.sending.begin_doubt(now)
             case Health.LASTING if turned:
+                self._try_blindly(now)
                 for path in self._connection.paths:
                     self._connection.challenge(path)
                 self.sending.lasting_doubt(now)
@@ -196,7 +210,6 @@ class PathManager:
     def _on_moved(self, old: DirectPath, new: DirectPath, now: float) -> None:
         """The other end's NAT gave a path another address there."""
         self._trace.abandoned(old, f"it goes on as {new}")
-        self._direct.last_remote = new.remote
         self._direct.renamed(old, new, now)
         if self.selected == new:
             self._trace.selected(new, "the other end's NAT gave it another address")
@@ -213,7 +226,9 @@ class PathManager:
         self._liveness.chosen(now)
         self.sending.end_doubt()
         self._close_dead_paths(now)
-        if not nothing_died and self._paths.has_way_out(path):
+        if nothing_died:
+            self.sending.look_after(before, now)
+        elif self._paths.has_way_out(path):
             self.sending.send_again(path, back, now)
 
     def _bury(self, path: PathAddress, now: float) -> None:
@@ -267,14 +282,6 @@ class PathManager:
                 self._trace.abandoned(path, "its address is gone")
 
     def _try_blindly(self, now: float) -> None:
-        """From a new address, straight to where the other end was last reached, before any punch.
-
-        It gets through where the other end is public; elsewhere its NAT drops it.
-        """
-        remote = self._direct.last_remote
-        if remote is None or self._config.relay == "only":
-            return
-        for socket in self._paths.sockets:
-            path = DirectPath(socket, remote)
-            if socket.family == remote.family and path not in self._connection.paths:
-                self._direct.open(self._connection, path, None, now, urgent=True)
+        """By ways on which nothing is known to live, as far as the relay alone is not asked for."""
+        if self._config.relay != "only":
+            self._direct.try_blindly(self._connection, self._paths.sockets, now)

@@ -12,7 +12,8 @@ packets already flow, under QUIC's rules (RFC 9000 sections 8 and 9.3):
 so whoever replays a captured packet gets a few copies and cannot take the call.
 
 The last 200 ms for the peer are remembered, with the legs they went out on. A leg that is new,
-newly wanted or just moved is sent what it lacks: that is all there is to a replay.
+newly wanted or just moved is sent what it lacks: that is all there is to a replay. A peer that is
+silent is sent to on every leg it ever showed: who cannot reach us may still be reached.
 """
 
 from __future__ import annotations
@@ -41,6 +42,7 @@ MEMORY_TIME = 0.200  # seconds; a longer outage is for the peers' own re-sends t
 MEMORY_BYTES = 64 * 1024  # per peer; 200 ms at 2.6 Mbit/s, many times an audio call
 MEMORY_PACKETS = 256  # per peer; bounds the search when packets are tiny
 AMPLIFICATION_LIMIT = 3  # times what came from an unproven address (RFC 9000 section 8)
+SILENCE = 0.1  # seconds; as long as two ends doubt each other before they ask every path
 CHALLENGE_INTERVAL = 0.100  # seconds; a lost challenge is repeated, yet leaves credit to audio
 MOVES_PER_SECOND = 10  # per peer; no honest one changes its addresses as often
 MOVES_AT_ONCE = 10  # all four legs twice, and some
@@ -207,6 +209,8 @@ class RelayPeer:
 
     def deliver(self, packet: bytes, now: float) -> Sends:
         """Send the other peer's packet on the wanted legs, and remember it."""
+        if now - self.heard > SILENCE:
+            self._aim_at(list(self.legs.values()))
         remembered = self._memory.add(packet, now)
         sends = []
         proven = False
@@ -220,7 +224,7 @@ class RelayPeer:
         last = self._last_proven
         if not proven and last is not None and last.validated is not None:
             sends.append(self._send(last, last.validated, FrameType.DATA, packet))
-        return sends
+        return sends + self._replay(now) if now - self.heard > SILENCE else sends
 
     def _follow(self, leg: Leg, source: SocketAddress, now: float) -> None:
         """Move `leg` to where it was heard; going back to a validated address costs nothing."""
@@ -248,6 +252,9 @@ class RelayPeer:
         targets = [self.legs[number] for number in _LEGS_OF[self._mask] if number in self.legs]
         if not targets and self._last_heard is not None:
             targets = [self._last_heard]
+        self._aim_at(targets)
+
+    def _aim_at(self, targets: list[Leg]) -> None:
         if targets != self._targets:
             for leg in targets:
                 leg.lacks = leg.lacks or leg not in self._targets

@@ -91,6 +91,14 @@ class RelayRoute:
         self._announce_wait = min(2 * self._announce_wait, LONGEST_ANNOUNCE_WAIT)
         return [SendDatagram(self.local, self._server, self._legs.announce(self.local))]
 
+    def show(self, sockets: Sequence[LocalSocket]) -> list[SendDatagram]:
+        """Let the server know these legs, so that it can reach us there if we fall silent."""
+        if self._legs is None:
+            return []
+        return [
+            SendDatagram(socket, self._server, self._legs.announce(socket)) for socket in sockets
+        ]
+
     def wrap(self, packet: bytes) -> list[SendDatagram]:
         """What carries a QUIC packet to the server."""
         if self._legs is None or self.local is None:
