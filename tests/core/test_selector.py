@@ -200,3 +200,18 @@ def test_companions_share_least_first(
 
 def test_a_companion_may_have_been_silent_for_a_while() -> None:
     assert companions(WLAN, "wlan0", [stale(by("rmnet0", RMNET))]) == [RMNET]
+
+
+@pytest.mark.parametrize("order", list(itertools.permutations([relay, wlan, rmnet_much_faster])))
+def test_who_sends_once_leaves_an_address_that_is_gone_by_the_relay(
+    order: tuple[Candidate, ...],
+) -> None:
+    gone = DirectPath(LocalSocket("192.168.3.2", 4000, "eth0"), WLAN.remote)
+    hedged = choose(gone, order, leads=True)
+    lean = choose(gone, order, leads=True, sends_once=True)
+    assert hedged is not None
+    assert lean is not None
+    assert (hedged.path, lean.path) == (RMNET, RELAY)
+    unproven = [dataclasses.replace(each, proven=each is wlan) for each in order]
+    left = choose(gone, unproven, leads=True, sends_once=True)
+    assert left is None or left.path != RELAY, "but not if that never answered"

@@ -152,6 +152,62 @@ def test_a_mapping_renewed_by_a_nat_moves_the_path_and_not_the_choice() -> None:
     assert [int(data[:4]) for _, data, _ in pair.server.arrivals] == list(range(15))
 
 
+def test_a_mapping_of_a_slow_path_is_followed_though_newer_packets_come_by_a_faster_one() -> None:
+    pair = Pair()
+    open_both(pair, WLAN, HOME, delay=0.15)
+    remapped = direct(B, "10.0.0.9")
+    pair.cut_both(WLAN)
+    pair.join(WLAN, remapped, delay=0.15)
+    for number in range(30):
+        pair.client.connection.send_datagram(bytes(4), number, WLAN, pair.now)
+        pair.client.connection.send_datagram(bytes(4), number, relay(), pair.now)
+        pair.run(pair.now + FRAME)
+    pair.run(pair.now + 1.0)
+    assert pair.server.seen(events.PathMoved) == [events.PathMoved(HOME, remapped)]
+    assert pair.server.connection.is_validated(remapped)
+
+
+def test_a_late_packet_from_the_mapping_before_does_not_bring_it_back() -> None:
+    pair = Pair()
+    open_both(pair, WLAN, HOME, delay=0.02)
+    remapped = direct(B, "10.0.0.9")
+    pair.join(WLAN, HOME, delay=0.1)
+    pair.client.connection.send_datagram(b"late", 0, WLAN, pair.now)
+    pair.step(pair.client)
+    pair.join(WLAN, remapped, delay=0.02)
+    pair.client.connection.send_datagram(b"soon", 1, WLAN, pair.now)
+    pair.run(pair.now + 0.5)
+    assert [data for _, data, _ in pair.server.arrivals][:2] == [b"soon", b"late"]
+    assert pair.server.seen(events.PathMoved) == [events.PathMoved(HOME, remapped)]
+
+
+def test_the_path_a_choice_means_is_the_one_its_packets_come_by() -> None:
+    """A NAT remapped it, and a punch has opened another path to the new address already."""
+    pair = Pair()
+    open_both(pair, WLAN, HOME, delay=0.02)
+    punched = direct(B, "10.0.0.9")
+    pair.cut_both(WLAN)
+    pair.join(WLAN, punched, delay=0.02)
+    assert pair.server.connection.open_path(punched, proven_rtt=0.04, now=pair.now)
+    pair.client.connection.select(WLAN)
+    pair.talk(pair.client, None, frames=5)
+    pair.run(pair.now + 0.2)
+    assert pair.server.connection.selected == punched
+
+
+def test_a_second_of_audio_on_a_slow_path_waits_for_no_pacer() -> None:
+    pair = Pair()
+    open_both(pair, WLAN, HOME, delay=0.15)
+    for number in range(30):  # older frames sent again, all at once
+        pair.client.connection.send_datagram(bytes(200), number, WLAN, pair.now)
+    burst = pair.now
+    pair.run(pair.now + 0.01)
+    pair.client.connection.send_datagram(b"newest", 99, WLAN, pair.now)
+    pair.run(pair.now + 1.0)
+    arrived = {data: at for at, data, _ in pair.server.arrivals}
+    assert arrived[b"newest"] - burst < 0.15 + 2 * FRAME
+
+
 def test_sixty_moves_to_new_addresses_never_run_out_of_connection_ids() -> None:
     pair = Pair()
     previous = None

@@ -13,7 +13,7 @@ from p2pquic.core.events import DatagramReceived, DeadlinePassed
 from p2pquic.quic.identity import Identity
 from p2pquic.session.control_link import HURRY_LIMIT, PROBE_INTERVAL, ControlLink
 from p2pquic.session.intermediate_session import IntermediateSession
-from p2pquic.wire.signaling import PROTOCOL_VERSION, Register
+from p2pquic.wire.signaling import PROTOCOL_VERSION, Leave, Register
 from tests.session.relay_world import SECRET, counting_entropy
 
 LISTEN = LocalSocket("198.51.100.4", 4433, "eth0")
@@ -29,6 +29,7 @@ class World:
     def __init__(self, *sockets: LocalSocket) -> None:
         self.now = 1000.0
         self.dead: set[LocalSocket] = set()
+        self.dead_upward: set[LocalSocket] = set()
         self.delays = {WLAN: DELAY, RMNET: DELAY}
         self.sent: list[tuple[float, LocalSocket, int]] = []
         self.spoke_on: set[LocalSocket | None] = set()  # what the server heard us on
@@ -85,7 +86,7 @@ class World:
             self._carry(send.local, send.data, upward=True)
 
     def _carry(self, local: LocalSocket, data: bytes, *, upward: bool) -> None:
-        if local not in self.dead:
+        if local not in self.dead | (self.dead_upward if upward else set()):
             item = (self.now + self.delays[local], next(self._order), local, data, upward)
             heapq.heappush(self._air, item)
 
@@ -212,3 +213,12 @@ def test_before_the_server_is_known_there_is_nothing_to_hurry() -> None:
     before = link.flush(0.0)
     link.hurry(0.0)
     assert (len(before), link.flush(0.0)) == (1, [])
+
+
+def test_a_path_that_only_brings_the_servers_packets_does_not_work() -> None:
+    world = World(WLAN, RMNET)
+    world.dead_upward = {WLAN}
+    world.link.hurry(world.now)
+    world.link.send(Leave())  # what the server says to it comes by wlan0 all the same
+    world.run(HURRY_LIMIT + 0.001)
+    assert world.link.local == RMNET

@@ -242,3 +242,21 @@ def test_every_other_interface_is_a_standby_leg() -> None:
     assert paths.standby_legs() == [RMNET, ETH]
     nowhere, _ = paths_of(WLAN, RMNET, server_hears=None)
     assert nowhere.standby_legs() == []
+
+
+def test_in_doubt_a_path_whose_answer_is_overdue_is_not_proven() -> None:
+    pair = call((BY_WLAN, True), (BY_RMNET, True))
+    paths, _ = paths_of(WLAN, RMNET)
+    connection, doubted = pair.client.connection, pair.now
+
+    def proven() -> set[PathAddress]:
+        found = paths.candidates(connection, doubted, pair.now)
+        return {each.path for each in found if each.proven}
+
+    connection.ping(BY_RMNET)
+    pair.run(pair.now + 0.2)
+    assert BY_RMNET in proven()
+    pair.cut_both(BY_RMNET)
+    connection.ping(BY_RMNET)
+    pair.run(pair.now + 0.2)
+    assert BY_RMNET not in proven()

@@ -137,14 +137,18 @@ def silent_from(answers: Answers, expectation: Expectation) -> float:
     return last + missing * FRAME_CADENCE + max(SILENCE_MARGIN, VARIATIONS * answers.delay)
 
 
+def is_overdue(answers: Answers, rtt: float, now: float) -> bool:
+    """Whether a path of that round-trip time owes an answer: selected, it would be doubted."""
+    return now > unanswered_from(answers, Expectation(-math.inf, cadence=True, rtt=rtt))
+
+
 def keeps_answering(answers: Answers, since: float, rtt: float, now: float) -> bool:
     """Whether a path that carries copies, of that round-trip time, delivers since then until now.
 
     Its last answer may be a round trip old, and some; an older one says nothing of today.
     """
-    late = unanswered_from(answers, Expectation(-math.inf, cadence=True, rtt=rtt))
     is_fresh = answers.answered_at >= now - rtt - STANDBY_LIMIT
-    return answers.arrived_from >= since and is_fresh and now <= late
+    return answers.arrived_from >= since and is_fresh and not is_overdue(answers, rtt, now)
 
 
 def is_mute(answers: Answers, now: float) -> bool:

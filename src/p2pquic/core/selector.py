@@ -46,14 +46,24 @@ class Choice:
 
 
 def choose(
-    current: PathAddress | None, candidates: Sequence[Candidate], *, leads: bool
+    current: PathAddress | None,
+    candidates: Sequence[Candidate],
+    *,
+    leads: bool,
+    sends_once: bool = False,
 ) -> Choice | None:
-    """The path to change to; None to stay, or if there is no way out at all."""
+    """The path to change to; None to stay, or if there is no way out at all.
+
+    Whoever `sends_once` has no copy elsewhere if an old proof is wrong, and what stood by may have
+    died in silence: he takes the relay, which the server sees alive at both ends.
+    """
     by_path = {candidate.path: candidate for candidate in candidates}
     best = min(candidates, key=_rank, default=None)
     if best is None or best.path == current or not best.proven:
         return None
     if current not in by_path:
+        if sends_once:
+            best = min(candidates, key=_cautious_rank)
         return Choice(best.path, "the address of the path before is gone")
     here = by_path[current]
     if not here.proven:
@@ -107,6 +117,10 @@ def _rank(candidate: Candidate) -> tuple[bool, bool, float, str]:
         _rtt(candidate),
         str(candidate.path),  # so that equals rank the same at every call
     )
+
+
+def _cautious_rank(candidate: Candidate) -> tuple[bool, bool, float]:
+    return not candidate.proven, candidate.path.kind != "relay", _rtt(candidate)
 
 
 def _rtt(candidate: Candidate) -> float:

@@ -48,6 +48,7 @@ logging.getLogger("quic").addHandler(logging.NullHandler())  # what matters is t
 MAX_PATHS = 8  # as many as there are connection ids (active_connection_id_limit)
 TIMER_SLACK = 1e-6  # seconds a timer fires late: sums of floats round, and a loss timer would loop
 DATAGRAM_LIFETIME = 0.4  # seconds a datagram may wait for a window; older audio is stale
+LATELY = 64  # packets by which one of a slow path may come later than the newest: a second's worth
 MAX_DATAGRAM_FRAME_SIZE = 65535  # bytes; RFC 9221 suggests "any that fits a packet"
 
 
@@ -230,11 +231,12 @@ class ManyPathsConnection(QuicConnection):
 
     def _receive_from_elsewhere(self, data: bytes, addr: PathAddress, now: float) -> None:
         path = self._first_path(addr) if self._selected is None else self._new_path(addr)
-        newest_before = self._newest_received()
+        received_before = self._lately_received()
         self._show(path)
         super().receive_datagram(data, addr, now)
-        if path.addr not in self._paths and self._newest_received() > newest_before:
-            self._follow_remapped(path, len(data))
+        if path.addr not in self._paths:
+            number = max(self._lately_received() - received_before, default=-1)
+            self._follow_remapped(path, number, len(data))
 
     # ---- overridden internals ----------------------------------------------------------------
 
@@ -257,8 +259,8 @@ class ManyPathsConnection(QuicConnection):
             (sequence,) = [
                 own.sequence_number for own in self._host_cids if own.cid == context.host_cid
             ]
-            path.retired = path.retired and sequence == path.host_sequence
-            path.host_sequence = sequence
+            if sequence != path.host_sequence:
+                self._come_by(path, sequence)
         self._welcome(path)
         ack_eliciting, _ = super()._payload_received(context, plain, crypto_frame_required)
         return ack_eliciting, True  # "only probing": stock then decides nothing about paths
@@ -368,12 +370,23 @@ class ManyPathsConnection(QuicConnection):
                 return True
         return False
 
-    def _follow_remapped(self, arrival: Path, received: int) -> None:
-        """The newest packet of a path came from a new address: its NAT gave it another one."""
+    def _come_by(self, path: Path, sequence: int) -> None:
+        """The other end speaks on a path with this connection id of ours from now on."""
+        before = self._path_by_host_sequence(sequence)
+        if before is not None and path.addr in self._paths:
+            before.host_sequence = None  # its NAT moved it to where a punch had opened this one
+        path.retired, path.host_sequence = False, sequence
+
+    def _follow_remapped(self, arrival: Path, number: int, received: int) -> None:
+        """The newest packet of a path came from a new address: its NAT gave it another one.
+
+        The newest of that path, not of all: on a slower path none ever is (RFC 9000 section 9.3
+        knows one path).
+        """
         path = self._path_by_host_sequence(arrival.host_sequence)
-        if path is None or path is arrival:
+        if path is None or path is arrival or number <= path.followed:
             return
-        old = path.addr
+        old, path.followed = path.addr, number
         del self._paths[old]
         path.move(arrival.addr, received)
         path.remote_challenges.extend(arrival.remote_challenges)
@@ -405,6 +418,10 @@ class ManyPathsConnection(QuicConnection):
                 self._peer_cid = path.cid
         return path.cid is not None
 
-    def _newest_received(self) -> int:
+    def _lately_received(self) -> set[int]:
+        """The numbers of the packets that came last, and are not acknowledged for good."""
         space = self._spaces.get(tls.Epoch.ONE_RTT)
-        return space.largest_received_packet if space else -1
+        if space is None:
+            return set()
+        horizon = space.largest_received_packet - LATELY
+        return {n for each in space.ack_queue for n in range(max(each.start, horizon), each.stop)}

@@ -30,8 +30,10 @@ from aioquic.quic.recovery import (
 from p2pquic.core.deadlines import earliest
 from p2pquic.core.liveness import Answers
 
-BURST = 10  # packets sent without pacing after a pause: the initial window (RFC 9002 section 7.7),
-# and enough for all that is sent again after a move
+BURST = 10  # full datagrams sent without pacing after a pause: the initial window (RFC 9002 section
+# 7.7), and enough for all that is sent again after a move
+AUDIO_DATAGRAM = 300  # bytes: a frame at 64 kbit/s with all headers. Stock code paces packets as if
+# each were full: on a long way every 20 ms one, and new frames would queue behind old copies
 LEAST_WINDOW = 20  # datagrams: two seconds of audio. Its source sends what it sends; a smaller
 # window would only make it late (on a path of 600 ms with some loss NewReno goes down to 2)
 STALE_FLIGHT = 0.5  # seconds beyond a round trip after which what was never acknowledged no longer
@@ -40,12 +42,13 @@ INITIAL_RTT = 0.1  # seconds, until a path has answered; aioquic's default
 
 
 class BurstPacer(QuicPacketPacer):
-    """Paces what lasts, and lets a short burst pass whole."""
+    """Paces what lasts, and lets a short burst pass whole; a packet is one of audio."""
 
     def update_rate(self, congestion_window: int, smoothed_rtt: float) -> None:
         super().update_rate(congestion_window=congestion_window, smoothed_rtt=smoothed_rtt)
         if self.packet_time is not None:
             self.bucket_max = max(self.bucket_max, BURST * self.packet_time)
+            self.packet_time *= AUDIO_DATAGRAM / self._max_datagram_size
 
 
 class AudioCongestionControl(RenoCongestionControl):

@@ -14,7 +14,7 @@ from p2pquic.core.actions import SendDatagram
 from p2pquic.core.addresses import LocalSocket, SocketAddress
 from p2pquic.core.deadlines import earliest
 from p2pquic.core.errors import ProtocolError
-from p2pquic.core.path import DirectPath
+from p2pquic.core.path import DirectPath, PathAddress
 from p2pquic.core.selector import SWITCH_GAIN
 from p2pquic.quic import events
 from p2pquic.quic.config import ConnectionConfig
@@ -236,13 +236,22 @@ class ControlLink:
         self._hurry_again_at = now + self._hurry_pause
         self._hurry_pause = min(LONGEST_HURRY_PAUSE, 2 * self._hurry_pause + HURRY_LIMIT)
         paths = self._connection.paths
-        silent = [path for path in paths if self._connection.answers(path).heard_at <= since]
+        silent = [path for path in paths if not self._works(path, since)]
         if 0 < len(silent) < len(paths):
             for path in silent:
                 self._connection.doubt(path)
             self._challenge_wait = FIRST_CHALLENGE_WAIT
             self._challenge_unproven(now)
             self._prefer(now)
+
+    def _works(self, path: PathAddress, since: float) -> bool:
+        """Whether the path carried something in both directions since then.
+
+        To be heard by it is not enough: the relay's leg goes there as well as back.
+        """
+        assert self._connection is not None
+        answers = self._connection.answers(path)
+        return answers.heard_at > since and answers.arrived_from >= since
 
     def _challenge_unproven(self, now: float) -> None:
         assert self._connection is not None

@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from p2pquic.core.addresses import LocalSocket, SocketAddress
-from p2pquic.core.liveness import is_mute, keeps_answering
+from p2pquic.core.liveness import is_mute, is_overdue, keeps_answering
 from p2pquic.core.path import DirectPath, PathAddress, RelayPath
 from p2pquic.core.selector import Candidate, best_of, companions
 from p2pquic.quic.connection import MultipathConnection
@@ -47,8 +47,8 @@ class PairPaths:
     ) -> list[Candidate]:
         """Every open path by which a packet could leave.
 
-        While the path in use is doubted, the proof of any other has to be younger than the doubt: a
-        path that was proved minutes ago may have died with it.
+        While the path in use is doubted, the proof of any other has to be younger than the doubt,
+        and no answer overdue: a path that was proved minutes ago may have died with it.
         """
         return [
             Candidate(
@@ -57,7 +57,10 @@ class PairPaths:
                 and (
                     doubted_since is None
                     or path == connection.selected
-                    or _answered(connection, path) > doubted_since
+                    or (
+                        _answered(connection, path) > doubted_since
+                        and not _is_overdue(connection, path, now)
+                    )
                 ),
                 connection.rtt(path),
                 _answered(connection, path) >= now - FRESH,
@@ -169,3 +172,7 @@ def _answered(connection: MultipathConnection, path: PathAddress) -> float:
     """When the path last showed that it lives."""
     answers = connection.answers(path)
     return max(answers.heard_at, answers.answered_at)
+
+
+def _is_overdue(connection: MultipathConnection, path: PathAddress, now: float) -> bool:
+    return is_overdue(connection.answers(path), connection.rtt(path) or INITIAL_RTT, now)

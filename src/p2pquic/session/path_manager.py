@@ -176,9 +176,14 @@ class PathManager:
     def choose(self, now: float) -> None:
         """Apply the rule; change the path if it says so."""
         candidates = self._paths.candidates(self._connection, self._liveness.doubted_since, now)
-        choice = choose(self.selected, candidates, leads=self._config.is_client)
-        if choice is not None:
-            self._change(choice.path, choice.reason, now)
+        is_lean = self.sending.resilience == "lean"
+        choice = choose(self.selected, candidates, leads=self._config.is_client, sends_once=is_lean)
+        if choice is None:
+            return
+        is_cut = not self.can_send
+        self._change(choice.path, choice.reason, now)
+        if is_cut and is_lean and isinstance(choice.path, RelayPath):
+            self._doubt_standbys(now)
 
     # ---- what follows ------------------------------------------------------------------------
 
@@ -250,6 +255,12 @@ class PathManager:
         if isinstance(path, DirectPath):
             self._doubt(path, now)
         self._change(choice.path, "nothing comes through the path before", now)
+
+    def _doubt_standbys(self, now: float) -> None:
+        """What stood by may have died in silence; each direct path has to prove itself anew."""
+        for path in self._connection.paths:
+            if isinstance(path, DirectPath) and self._connection.is_validated(path):
+                self._doubt(path, now)
 
     def _doubt(self, path: DirectPath, now: float) -> None:
         """Take the proof of a path back; it is soon proved again, or closed."""
