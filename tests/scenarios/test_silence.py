@@ -12,7 +12,17 @@ from p2pquic.core.events import Resilience
 from p2pquic.core.trace import Closed, FrameReceived, FrameSent, PathSelected, Suspected
 from p2pquic.lab.catalogue import scenario_named
 from p2pquic.lab.measure import Conduct, Passage, conduct, measure
-from p2pquic.lab.scenarios import Change, Move, QuicRole, Scenario
+from p2pquic.lab.scenarios import (
+    FRAME_CADENCE,
+    MOVER,
+    OTHER,
+    SERVER,
+    Change,
+    Link,
+    Move,
+    QuicRole,
+    Scenario,
+)
 from p2pquic.lab.simulator import ORIGIN, Simulation, VirtualHost
 
 BOTH_QUIC_ROLES: tuple[QuicRole, ...] = ("client", "server")
@@ -114,6 +124,23 @@ def test_lean_loses_nothing_that_could_be_played_when_its_turn_has_long_passed(n
     for host in (simulation.mover, simulation.other):
         copies = [e.record.copy for e in host.trace if isinstance(e.record, FrameSent)]
         assert "duplicate" not in copies
+
+
+@pytest.mark.slow
+def test_hot_does_not_rely_on_a_second_way_that_has_died_before() -> None:
+    """Nothing of the mover passes by cellular any more; then its direct way dies as well."""
+    leg_dies = Change(0.0, "way_dies", "rmnet0", MOVER, towards=Link(SERVER, "eth0"))
+    direct_dies = Change(0.0, "way_dies", "wlan0", MOVER, towards=Link(OTHER, "eth0"))
+    cellular_dies = Change(0.0, "way_dies", "rmnet0", MOVER, towards=Link(OTHER, "eth0"))
+    scenario = dataclasses.replace(
+        scenario_named("silent-death"),
+        moves=(Move(0.0, (leg_dies, cellular_dies)), Move(2.0, (direct_dies,))),
+    )
+    simulation = simulate(scenario, "hot")
+    arrivals = sorted(entry.t for entry in simulation.other.records(FrameReceived))
+    died = simulation.changes[-1].start
+    late = [b - a for a, b in itertools.pairwise(arrivals) if b > died]
+    assert max(late) < 2 * FRAME_CADENCE
 
 
 @pytest.mark.slow

@@ -260,3 +260,24 @@ def test_in_doubt_a_path_whose_answer_is_overdue_is_not_proven() -> None:
     connection.ping(BY_RMNET)
     pair.run(pair.now + 0.2)
     assert BY_RMNET not in proven()
+
+
+def test_companions_that_are_all_mute_take_turns() -> None:
+    pair = call((BY_WLAN, True), (BY_RMNET, True))
+    paths, route = paths_of(WLAN, RMNET)
+    route.use([RMNET])
+    connection = pair.client.connection
+    pair.cut_both(BY_RMNET)
+    pair.cut_both(RELAY)
+    for path in (BY_RMNET, RELAY):
+        connection.ping(path)
+        pair.run(pair.now + 0.1)
+    pair.run(pair.now + 1.0)
+    asked = []
+    for _ in range(4):
+        (companion,) = companion_in(pair, paths)
+        asked.append(companion)
+        connection.ping(companion)
+        pair.run(pair.now + 0.02)
+    assert asked[:2] == asked[2:]
+    assert set(asked) == {BY_RMNET, RELAY}

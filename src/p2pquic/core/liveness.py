@@ -46,12 +46,14 @@ Reason = Literal["nothing is acknowledged", "nothing is heard"]
 class Answers:
     """What came back by one path; kept where packets are counted. Times in seconds.
 
-    `heard_at`: the last authentic packet by this path. `answered_at`: the last acknowledgement,
-    by whatever path, of something newer sent on this one, which left at `arrived_from`.
-    `waiting_since`: when the oldest packet left of those newer than all acknowledged.
+    `heard_at`: the last authentic packet by this path. `sent_at`: the last of ours that asks for an
+    acknowledgement. `answered_at`: the last acknowledgement, by whatever path, of something newer
+    sent on this one, which left at `arrived_from`. `waiting_since`: when the oldest packet left of
+    those newer than all acknowledged.
     """
 
     heard_at: float = -math.inf
+    sent_at: float = -math.inf
     answered_at: float = -math.inf
     arrived_from: float = -math.inf
     waiting_since: float | None = None
@@ -69,6 +71,7 @@ class Answers:
 
     def sent(self, now: float) -> None:
         """Something left that asks for an acknowledgement."""
+        self.sent_at = now
         if self.waiting_since is None:
             self.waiting_since = now
 

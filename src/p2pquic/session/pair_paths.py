@@ -7,6 +7,7 @@ RelayRoute -----------+
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Sequence
 
@@ -125,8 +126,8 @@ class PairPaths:
     ) -> Sequence[LocalSocket]:
         """The sockets that relay frames should leave from, preferred first.
 
-        In doubt all of them. In hot manner the relay beside a direct path leaves by another
-        interface than that, and the relay alone by two.
+        In doubt, of the selected path or of the leg, all of them. In hot manner the relay beside a
+        direct path leaves by another interface than that, and the relay alone by two.
         """
         usual = self._relay.local
         if usual is None:
@@ -146,6 +147,11 @@ class PairPaths:
         apart = [each for each in (usual, *others) if each.interface != selected.local.interface]
         return (apart or [usual])[:1]
 
+    def relay_is_mute(self, connection: MultipathConnection, now: float) -> bool:
+        """Whether what was sent by the relay finds no answer: its leg may be dead."""
+        path = self._relay.path
+        return path in connection.paths and is_mute(connection.answers(path), now)
+
     def standby_legs(self) -> list[LocalSocket]:
         """A socket of each interface by which relay frames could leave, but usually do not."""
         usual = self._relay.local
@@ -159,13 +165,18 @@ class PairPaths:
         return list(apart.values())[: MOST_SELECTED - 1]
 
     def _companions(self, connection: MultipathConnection, now: float) -> list[PathAddress]:
-        """The best first; those that got no answer lately last."""
+        """The best first; those that got no answer lately last, and each of these in its turn."""
         selected = connection.selected
         if selected is None:
             return []
         candidates = self.candidates(connection, None, now)
         ordered = companions(selected, self.interface_of(selected), candidates)
-        return sorted(ordered, key=lambda path: is_mute(connection.answers(path), now))
+
+        def silence(path: PathAddress) -> float:
+            answers = connection.answers(path)
+            return answers.sent_at if is_mute(answers, now) else -math.inf
+
+        return sorted(ordered, key=silence)
 
 
 def _answered(connection: MultipathConnection, path: PathAddress) -> float:

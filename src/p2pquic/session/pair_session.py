@@ -12,6 +12,7 @@ be sent. Which path the call takes is the business of `path_manager`.
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Callable, Sequence
 
 from p2pquic.core.actions import Action, SendDatagram
@@ -40,6 +41,7 @@ PUNCH_LABEL = b"EXPORTER-p2pquic-punch"  # RFC 8446 section 7.5
 PUNCH_KEY_SIZE = 32  # bytes
 IDLE_FACTOR = 1.5  # times the give-up time: the connection outlives the patience for it
 STATISTICS_INTERVAL = 1.0  # seconds
+LEG_DOUBT = 10.0  # seconds until a relay leg that found no answer is relied on alone again
 
 
 class PairSession:
@@ -65,6 +67,7 @@ class PairSession:
         self._manager: PathManager | None = None  # from the moment both ends are authenticated
         self._began_at = now
         self._statistics_at = now
+        self._leg_doubted_until = -math.inf
 
     def drain(self) -> list[Action]:
         """What was ordered since the last call."""
@@ -255,8 +258,7 @@ class PairSession:
         selected = None if connection is None else connection.selected
         if connection is None or not self._paths.has_way_out(selected):
             return []
-        hot, doubtful = self.config.resilience == "hot", self.doubted_since is not None
-        self._relay.use(self._paths.legs(selected, hot=hot, doubtful=doubtful))
+        self._choose_legs(connection, now)
         sends: list[SendDatagram] = []
         for data, path in connection.datagrams_to_send(now):
             if isinstance(path, DirectPath):
@@ -265,6 +267,16 @@ class PairSession:
             else:
                 sends += self._relay.wrap(data)
         return sends
+
+    def _choose_legs(self, connection: MultipathConnection, now: float) -> None:
+        """In hot manner the leg beside the selected path carries the call if that dies: so it is
+        doubted itself as soon as it finds no answer.
+        """
+        hot = self.config.resilience == "hot"
+        if hot and self._paths.relay_is_mute(connection, now):
+            self._leg_doubted_until = now + LEG_DOUBT
+        doubtful = self.doubted_since is not None or now < self._leg_doubted_until
+        self._relay.use(self._paths.legs(connection.selected, hot=hot, doubtful=doubtful))
 
     def close(self, reason: str) -> None:
         """Say goodbye."""
