@@ -152,6 +152,21 @@ def test_a_new_interface_carries_the_very_next_packet(world: KernelWorld) -> Non
     assert sender[0] == TOPOLOGY.accesses[CELLULAR_LINK].public
 
 
+@pytest.mark.slow
+def test_an_interface_that_comes_back_carries_the_very_next_packet(world: KernelWorld) -> None:
+    with (
+        closing(open_socket(world.host("mover"))) as mover,
+        closing(open_socket(world.host("server"), SERVER.port)) as server,
+    ):
+        server.settimeout(0.5)  # seconds; a lost question for the gateway is asked again after one
+        for number in range(30):
+            world.interface_down(WIFI_LINK)
+            world.interface_up(WIFI_LINK)
+            mover.sendto(bytes([number]), SERVER)
+            data, _ = server.recvfrom(20)
+            assert data == bytes([number])
+
+
 def test_what_is_on_its_way_to_a_dead_interface_dies_and_is_counted() -> None:
     far, farther = dataclasses.replace(WIFI, delay=0.2), dataclasses.replace(HOME, delay=0.3)
     topology = Topology(mover=Host("mover", (far,)), other=Host("other", (farther,)))

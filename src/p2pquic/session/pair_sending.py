@@ -27,7 +27,6 @@ from p2pquic.session.pair_paths import PairPaths
 from p2pquic.session.pair_trace import PairTrace
 
 FRAME_OVERDUE = 1.75 * FRAME_CADENCE  # seconds without a frame: the source is silent, not late
-
 MOST_REMEMBERED = 200  # frames and paths: all that is sent again at one moment, by a few paths
 
 
