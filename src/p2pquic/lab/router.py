@@ -10,6 +10,7 @@ message and so in one moment, and what masquerade gives from then on comes from 
 
 from __future__ import annotations
 
+import fcntl
 import os
 import socket
 import struct
@@ -29,6 +30,9 @@ ROUTER_SYSCTLS = HOST_SYSCTLS | {"ipv4/ip_forward": "1"}
 
 OTHER_PORTS = ((10000, 19999), (20000, 29999))  # in turn, after each forgetting: never the same,
 # nor any that a kernel hands out by itself (32768 to 60999), which masquerade would keep
+
+SIOCGIFFLAGS, IFF_RUNNING = 0x8913, 0x40  # <linux/sockios.h>, <linux/if.h>
+INTERFACE_REQUEST = struct.Struct("=16s H 22x")  # struct ifreq: name, flags
 
 # <linux/netlink.h>, <linux/netfilter/nfnetlink.h>, <linux/netfilter/nfnetlink_conntrack.h>
 NETLINK_NETFILTER = 12
@@ -53,10 +57,19 @@ class Router:
         self._forgotten = 0
         self._rules = nat_rules(nat, access)
         self._namespace = Namespace(f"the NAT of {link}")
+        self._probe = self._namespace.call(lambda: socket.socket(type=socket.SOCK_DGRAM))
 
     def close(self) -> None:
         """Let go of it."""
+        self._probe.close()
         self._namespace.close()
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether the kernel sends towards the machine; a moment after the link came up it does."""
+        request = INTERFACE_REQUEST.pack(b"lan", 0)
+        _, flags = INTERFACE_REQUEST.unpack(fcntl.ioctl(self._probe, SIOCGIFFLAGS, request))
+        return bool(flags & IFF_RUNNING)
 
     def open_wan(self) -> int:
         """Create the device towards the internet; the descriptor carries its packets."""

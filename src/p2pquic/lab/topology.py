@@ -91,12 +91,14 @@ class KernelWorld:
     def interface_up(self, link: Link) -> Span:
         """The interface gets its link, then address and route; at `end` it is usable.
 
-        Like a network manager we wait for the link before the address. Else what is sent at once
-        dies in a queue that is not there yet, and the kernel asks for its gateway again (ARP) only
-        after a second.
+        Like a network manager we wait for the link, at both its ends, before the address. Else what
+        is sent at once dies in a queue that is not there yet, or the answer to who the gateway is
+        (ARP) does, and the kernel asks again only after a second.
         """
         self._internet.take_up(link)
         self._ip[link.host].take_link_up(link.interface)
+        if link in self._routers:
+            _wait_for(lambda: self._routers[link].is_ready, link)
         access, metric = self._accesses[link], self._metrics[link]
         prefix, via = (24, f"via {access.gateway}") if access.gateway else (32, "")
         return self._ip[link.host].apply(
@@ -196,11 +198,9 @@ class _ArmedIp:
         """
         assert self._process.stdin is not None
         print(f"link set {interface} up", file=self._process.stdin, flush=True)
-        give_up = time.monotonic() + LINK_LIMIT
-        while "DOWN" in (line := self._look_at(interface)):  # also LOWERLAYERDOWN
-            if time.monotonic() > give_up:
-                raise CommandFailedError(f"a link of {self._machine.name} stays down: {line}")
-            time.sleep(LINK_GLANCE)
+        _wait_for(  # neither DOWN nor LOWERLAYERDOWN
+            lambda: "DOWN" not in self._look_at(interface), Link(self._machine.name, interface)
+        )
 
     def apply(self, *orders: str) -> Span:
         """Carry out the orders, and arm again for the next.
@@ -224,3 +224,16 @@ def _timed(change: Callable[[], None]) -> Span:
     start = time.monotonic()
     change()
     return Span(start, time.monotonic())
+
+
+def _wait_for(is_up: Callable[[], bool], link: Link) -> None:
+    """Wait for a link to come up.
+
+    Raises:
+        CommandFailedError: it does not.
+    """
+    give_up = time.monotonic() + LINK_LIMIT
+    while not is_up():
+        if time.monotonic() > give_up:
+            raise CommandFailedError(f"the link of {link} stays down")
+        time.sleep(LINK_GLANCE)
