@@ -140,6 +140,11 @@ def test_a_path_without_a_socket_is_no_candidate() -> None:
     assert found[0].interface == "rmnet0"
 
 
+def proven_in(pair: Pair, paths: PairPaths, doubted: float) -> set[PathAddress]:
+    found = paths.candidates(pair.client.connection, doubted, pair.now)
+    return {each.path for each in found if each.proven}
+
+
 def test_what_was_not_heard_for_a_while_is_not_fresh() -> None:
     pair = call((BY_WLAN, True), (BY_RMNET, True))
     paths, _ = paths_of(WLAN, RMNET)
@@ -155,14 +160,10 @@ def test_in_doubt_only_what_answered_since_is_proven_beside_the_doubted_path() -
     paths, _ = paths_of(WLAN, RMNET)
     connection, doubted = pair.client.connection, pair.now
 
-    def proven() -> set[PathAddress]:
-        found = paths.candidates(connection, doubted, pair.now)
-        return {each.path for each in found if each.proven}
-
-    assert proven() == {BY_WLAN}
+    assert proven_in(pair, paths, doubted) == {BY_WLAN}
     connection.challenge(BY_RMNET)
     pair.run(pair.now + 0.2)
-    assert proven() == {BY_WLAN, BY_RMNET}
+    assert proven_in(pair, paths, doubted) == {BY_WLAN, BY_RMNET}
 
 
 @pytest.mark.parametrize(
@@ -249,17 +250,13 @@ def test_in_doubt_a_path_whose_answer_is_overdue_is_not_proven() -> None:
     paths, _ = paths_of(WLAN, RMNET)
     connection, doubted = pair.client.connection, pair.now
 
-    def proven() -> set[PathAddress]:
-        found = paths.candidates(connection, doubted, pair.now)
-        return {each.path for each in found if each.proven}
-
     connection.ping(BY_RMNET)
     pair.run(pair.now + 0.2)
-    assert BY_RMNET in proven()
+    assert BY_RMNET in proven_in(pair, paths, doubted)
     pair.cut_both(BY_RMNET)
     connection.ping(BY_RMNET)
     pair.run(pair.now + 0.2)
-    assert BY_RMNET not in proven()
+    assert BY_RMNET not in proven_in(pair, paths, doubted)
 
 
 def test_companions_that_are_all_mute_take_turns() -> None:

@@ -312,10 +312,11 @@ class FloodingEnd:
     def _may_carry(
         self, way: Way, remote: SocketAddress, carrying: Sequence[Way], now: float
     ) -> bool:
+        is_wanted = now < self._flood_until or way in carrying
         if way.to == RELAY:
-            return now < self._flood_until or way in carrying
+            return is_wanted
         self._proofs.sends(remote, now)
-        return (now < self._flood_until or way in carrying) and self._proofs.allow(remote)
+        return is_wanted and self._proofs.allow(remote)
 
     def _all_ways(self) -> Iterator[tuple[LocalSocket, SocketAddress, Way]]:
         for socket in self._sockets:

@@ -134,14 +134,12 @@ class _Flood:
                 return
             for each in self._internet.deliver(self._now):
                 bundle, sent = self._cargo[int.from_bytes(each.data)]
-                self._post(
-                    each.host,
-                    self._server.receive(each.remote, bundle, self._now)
-                    if each.host == SERVER
-                    else self.ends[each.host].receive(
-                        each.local, each.remote, bundle, sent, self._now
-                    ),
-                )
+                if each.host == SERVER:
+                    answers = self._server.receive(each.remote, bundle, self._now)
+                else:
+                    hearer = self.ends[each.host]
+                    answers = hearer.receive(each.local, each.remote, bundle, sent, self._now)
+                self._post(each.host, answers)
             while self._agenda[0][0] <= self._now:
                 heapq.heappop(self._agenda)[2]()
 

@@ -255,8 +255,7 @@ class PairSession:
     def flush(self, now: float) -> list[SendDatagram]:
         """The packets that are ready, if any way out exists."""
         connection = self._connection
-        selected = None if connection is None else connection.selected
-        if connection is None or not self._paths.has_way_out(selected):
+        if connection is None or not self._paths.has_way_out(connection.selected):
             return []
         self._choose_legs(connection, now)
         sends: list[SendDatagram] = []
@@ -267,16 +266,6 @@ class PairSession:
             else:
                 sends += self._relay.wrap(data)
         return sends
-
-    def _choose_legs(self, connection: MultipathConnection, now: float) -> None:
-        """In hot manner the leg beside the selected path carries the call if that dies: so it is
-        doubted itself as soon as it finds no answer.
-        """
-        hot = self.config.resilience == "hot"
-        if hot and self._paths.relay_is_mute(connection, now):
-            self._leg_doubted_until = now + LEG_DOUBT
-        doubtful = self.doubted_since is not None or now < self._leg_doubted_until
-        self._relay.use(self._paths.legs(connection.selected, hot=hot, doubtful=doubtful))
 
     def close(self, reason: str) -> None:
         """Say goodbye."""
@@ -354,6 +343,16 @@ class PairSession:
         if self.config.relay != "only":
             self._direct.set_sockets(self._paths.sockets, now)
             self._actions += self._direct.punch(now)
+
+    def _choose_legs(self, connection: MultipathConnection, now: float) -> None:
+        """In hot manner the leg beside the selected path carries the call if that dies: so it is
+        doubted itself as soon as it finds no answer.
+        """
+        hot = self.config.resilience == "hot"
+        if hot and self._paths.relay_is_mute(connection, now):
+            self._leg_doubted_until = now + LEG_DOUBT
+        doubtful = self.doubted_since is not None or now < self._leg_doubted_until
+        self._relay.use(self._paths.legs(connection.selected, hot=hot, doubtful=doubtful))
 
     def _show_legs(self) -> None:
         if self.config.resilience != "lean":
