@@ -14,7 +14,7 @@ In lean manner there are no copies: where one would go, a small packet asks for 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from p2pquic.core.events import Resilience
 from p2pquic.core.frames import FRAME_CADENCE, Frame
@@ -50,7 +50,7 @@ class PairSending:
         self._speaks = False  # audio of ours has begun
         self._doubted_at: float | None = None  # since when the selected path is in doubt
         self._in_need = False  # the doubt lasts
-        self._hedged: list[PathAddress] = []  # where copies of the last frame went in this doubt
+        self._copied_until: dict[PathAddress, float] = {}  # up to which frame, in this doubt
         self._beat_at: float | None = None  # when a small packet is due in a frame's place
         self._later: list[tuple[Frame, PathAddress, Copy]] = []
         self._later_at = math.inf
@@ -72,9 +72,10 @@ class PairSending:
         self._speaks = True
         self._beat_at = now + FRAME_OVERDUE
         self._send(frame, self._selected, "first", now)
-        others = self._others(now)
-        self._copy([frame], others, now)
-        self._catch_up(others, now)
+        if self._doubted_at is None:
+            self._copy([frame], self._others(now), now)
+        else:
+            self._copy_missed(self._others(now), now)
 
     def send_again(self, path: PathAddress, back: float, now: float) -> None:
         """Send what may have died before `path` took over; that is possible since `back`.
@@ -105,16 +106,12 @@ class PairSending:
         self._doubted_at = now
         if not self._speaks:
             self._beat_at = now  # a pure receiver speaks as well: else nobody could answer it
-        refuges = self._paths.refuges(self._connection, now, now)
-        self._copy(self._media.unacknowledged(now), refuges, now)
-        self._hedged = refuges
+        self._copy_missed(self._paths.refuges(self._connection, now, now), now)
 
     def lasting_doubt(self, now: float) -> None:
         """No answer yet: now by whatever is open."""
         self._in_need = True
-        straws = self._paths.straws(self._connection)
-        self._copy(self._media.unacknowledged(now), straws, now)
-        self._hedged += straws
+        self._copy_missed(self._paths.straws(self._connection), now)
 
     def survive_doubt(self, back: float, now: float) -> None:
         """The path lives: something that left at `back` got through. What left before may not."""
@@ -125,7 +122,7 @@ class PairSending:
 
     def end_doubt(self) -> None:
         """Another path is selected."""
-        self._doubted_at, self._in_need, self._hedged = None, False, []
+        self._doubted_at, self._in_need, self._copied_until = None, False, {}
         if not self._speaks:
             self._beat_at = None
 
@@ -177,35 +174,36 @@ class PairSending:
             others += self._paths.companion(self._connection, now)
         return [path for path in dict.fromkeys(others) if path != self._selected]
 
-    def _copy(
-        self,
-        frames: Sequence[Frame],
-        paths: Sequence[PathAddress],
-        now: float,
-    ) -> None:
+    def _copy(self, frames: Sequence[Frame], paths: Sequence[PathAddress], now: float) -> None:
         """Send copies by each path: of the newest frame at once, of older ones a breath later."""
+        self._copy_each(dict.fromkeys(paths, frames), now)
+
+    def _copy_missed(self, paths: Sequence[PathAddress], now: float) -> None:
+        """Send by each path what nobody has acknowledged and has not gone there in this doubt.
+
+        Where the refuge before answers no more, the next one gets all of it.
+        """
+        frames = self._media.unacknowledged(now)
+        missed = {}
+        for path in paths:
+            until = self._copied_until.get(path, -math.inf)
+            missed[path] = [frame for frame in frames if frame.due > until]
+            self._copied_until[path] = now
+        self._copy_each(missed, now)
+
+    def _copy_each(self, copies: Mapping[PathAddress, Sequence[Frame]], now: float) -> None:
+        """Send copies of these frames, newest first, by these paths; in lean manner only ask."""
         if self.resilience == "lean":
             self._trace.hedging([])
-            for path in paths:
+            for path in copies:
                 self._connection.ping(path)
             return
-        self._trace.hedging(paths)
-        for path in paths:
+        self._trace.hedging(list(copies))
+        for path, frames in copies.items():
             if frames:
                 self._send(frames[0], path, "duplicate", now)
             self._later += [(frame, path, "duplicate") for frame in frames[1:]]
         self._later_at = now
-
-    def _catch_up(self, paths: Sequence[PathAddress], now: float) -> None:
-        """Where the refuge before answers no more, another gets what nobody has acknowledged."""
-        if self._doubted_at is None:
-            return
-        joining = [path for path in paths if path not in self._hedged]
-        self._hedged = list(paths)
-        if joining and self.resilience != "lean":
-            older = self._media.unacknowledged(now)[1:]
-            self._later += [(frame, path, "duplicate") for path in joining for frame in older]
-            self._later_at = now
 
     def _send(
         self,
