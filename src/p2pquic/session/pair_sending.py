@@ -17,7 +17,7 @@ import math
 from collections.abc import Mapping, Sequence
 
 from p2pquic.core.events import Resilience
-from p2pquic.core.frames import FRAME_CADENCE, Frame
+from p2pquic.core.frames import FRAME_CADENCE, RESEND_WINDOW, Frame
 from p2pquic.core.path import PathAddress
 from p2pquic.core.trace import Copy
 from p2pquic.quic.connection import MultipathConnection
@@ -71,11 +71,14 @@ class PairSending:
         """A frame has just been produced."""
         self._speaks = True
         self._beat_at = now + FRAME_OVERDUE
-        self._send(frame, self._selected, "first", now)
+        others = self._others(now)
+        ways = [self._selected, *others]
+        takes_turns = self._in_need and self.resilience == "lean"
+        self._send(frame, ways[frame.seq % len(ways)] if takes_turns else ways[0], "first", now)
         if self._doubted_at is None:
-            self._copy([frame], self._others(now), now)
+            self._copy([frame], others, now)
         else:
-            self._copy_missed(self._others(now), now)
+            self._copy_missed(others, now)
 
     def send_again(self, path: PathAddress, back: float, now: float) -> None:
         """Send what may have died before `path` took over; that is possible since `back`.
@@ -98,8 +101,9 @@ class PairSending:
         Nothing newer will be acknowledged there, so no loss on it would ever be noticed.
         """
         answered = now + (self._connection.rtt(before) or INITIAL_RTT) + FRAME_OVERDUE
-        for frame in self._media.unacknowledged(answered):
-            self._repeats.setdefault(frame.seq, answered)
+        for frame in self._media.unacknowledged(now):
+            can_wait = frame.due >= answered - RESEND_WINDOW
+            self._repeats.setdefault(frame.seq, answered if can_wait else now)
 
     def begin_doubt(self, now: float) -> None:
         """The selected path may be dead: what it has not delivered goes elsewhere too, at once."""
