@@ -159,9 +159,7 @@ def _first_arrival(
     if episode.has_overlap:
         return move.down + 2 * after.direct
     answered = move.usable + 2 * first
-    if resilience == "lean":
-        return answered
-    # In an outage the sender soon notices the silence. Copies wait at the server; and where the
+    # In an outage the sender soon notices the silence. Frames wait at the server; and where the
     # receiver returns to an address at which it was heard before, one is always on its way there.
     if move.returns and episode.outage >= SOUGHT:
         arrivals = (time + after.direct for time in due[sender])
