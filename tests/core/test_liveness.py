@@ -318,3 +318,12 @@ def test_a_punch_shows_that_our_direction_lives() -> None:
     assert (answers.heard_at, answers.answered_at, answers.arrived_from) == (1.04, 1.04, 1.0)
     answers.proved(0.9, 1.05)
     assert (answers.heard_at, answers.answered_at, answers.arrived_from) == (1.05, 1.04, 1.0)
+
+
+def test_what_left_before_a_proof_is_no_debt() -> None:
+    answers = Answers()
+    answers.sent(0.9)  # a NAT was closed then
+    answers.proved(1.0, 1.04)
+    assert unanswered_from(answers, CALL) > 1.0 + USUAL
+    answers.sent(1.02)
+    assert answers.waiting_since == 1.0

@@ -79,8 +79,6 @@ def test_the_floors_of_the_design_at_the_default_delays(phase: float) -> None:
 def test_towards_the_mover_what_was_in_flight_died_with_the_interface() -> None:
     back: Direction = "other to mover"  # heard at DOWN - 0.005, since 20 ms are a whole cadence
     assert floor_of("break-before-make", back) == pytest.approx(0.5 + 0.060 + 0.005)
-    lean = floor_of("break-before-make", back, resilience="lean")  # no copies wait at the server
-    assert lean == pytest.approx(0.5 + 0.090 + 0.005)
     assert floor_of("make-before-break", back) == pytest.approx(0.070 + 0.005)
     assert floor_of("make-before-break", back, resilience="hot") == pytest.approx(
         FRAME_CADENCE + 0.015

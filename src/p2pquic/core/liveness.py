@@ -76,10 +76,15 @@ class Answers:
             self.waiting_since = now
 
     def proved(self, sent: float, now: float) -> None:
-        """What left at `sent` was answered by this path, beside the clock of acknowledgements."""
+        """What left at `sent` was answered by this path, beside the clock of acknowledgements.
+
+        What is newer than it and unanswered left later; when, is not known here.
+        """
         self.heard(now)
         if sent > self.arrived_from:
             self.answered_at, self.arrived_from = now, sent
+            if self.waiting_since is not None:
+                self.waiting_since = max(self.waiting_since, sent)
 
     def answered(self, newest_sent: float, next_sent: float | None, now: float) -> None:
         """News: what left at `newest_sent` arrived; the next still unanswered left at `next_sent`.
