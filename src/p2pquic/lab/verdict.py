@@ -158,7 +158,7 @@ def _asked_for(
     What blind repetition saved besides, nobody is asked for; the oracle repeats all the time. A
     frame later than others of its stretch was repeated. For a product to know that it is missed,
     its sender must hear something (`contacts`: when he does), and the way last until he has
-    answered.
+    answered. Who sends everything once (`lean`) sends it by the wrong way until he hears.
     """
     slack = Slack.of(evidence.world)
     shortest = 2 * (fastest + FRAME_CADENCE) + TOLERANCE + slack.delay
@@ -174,7 +174,8 @@ def _asked_for(
         usual = min(ages.values()) + FRAME_CADENCE / 2
         for seq, age in ages.items():
             left = stretch[-1] - heard[seq]
-            can_be_known = age <= usual or (
+            goes_by_every_way = age <= usual and evidence.world.resilience != "lean"
+            can_be_known = goes_by_every_way or (
                 left >= shortest and _is_answered(source.due(seq), contacts)
             )
             if age <= oldest and left >= detour and can_be_known:

@@ -60,7 +60,7 @@ class PairPaths:
                     or path == connection.selected
                     or (
                         _answered(connection, path) > doubted_since
-                        and not _is_overdue(connection, path, now)
+                        and not owes_answer(connection, path, now)
                     )
                 ),
                 connection.rtt(path),
@@ -75,14 +75,13 @@ class PairPaths:
         """The one path that shares least with the selected one, if there is any."""
         return self._companions(connection, now)[:1]
 
-    def refuges(
+    def answering(
         self, connection: MultipathConnection, since: float, now: float
-    ) -> list[PathAddress]:
-        """Where copies go while the selected path is in doubt: the companion, and the relay.
+    ) -> PathAddress | None:
+        """The best path beside the selected one that delivers since then, and goes on to.
 
-        The best on which something sent after `since` has arrived wins, however much it shares, as
-        long as it goes on answering; that the other end is heard there says nothing of our
-        direction. A relay path in doubt is its own refuge when it has another leg.
+        Something of ours sent after `since` has arrived there. That the other end is heard by a
+        path says nothing of our direction.
         """
         answering = [
             each
@@ -91,8 +90,19 @@ class PairPaths:
             and each.path != connection.selected
             and keeps_answering(connection.answers(each.path), since, each.rtt or INITIAL_RTT, now)
         ]
-        if answering:
-            return [best_of(answering).path]
+        return best_of(answering).path if answering else None
+
+    def refuges(
+        self, connection: MultipathConnection, since: float, now: float
+    ) -> list[PathAddress]:
+        """Where copies go while the selected path is in doubt: the companion, and the relay.
+
+        One that has answered since then wins, however much it shares. A relay path in doubt is its
+        own refuge when it has another leg.
+        """
+        best = self.answering(connection, since, now)
+        if best is not None:
+            return [best]
         others = self._companions(connection, now)
         selected = connection.selected
         if isinstance(selected, RelayPath) and len(self.sockets) > 1:
@@ -185,5 +195,6 @@ def _answered(connection: MultipathConnection, path: PathAddress) -> float:
     return max(answers.heard_at, answers.answered_at)
 
 
-def _is_overdue(connection: MultipathConnection, path: PathAddress, now: float) -> bool:
+def owes_answer(connection: MultipathConnection, path: PathAddress, now: float) -> bool:
+    """Whether something that was sent on the path should have been acknowledged by now."""
     return is_overdue(connection.answers(path), connection.rtt(path) or INITIAL_RTT, now)

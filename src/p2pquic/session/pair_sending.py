@@ -23,7 +23,7 @@ from p2pquic.core.trace import Copy
 from p2pquic.quic.connection import MultipathConnection
 from p2pquic.quic.recovery import INITIAL_RTT
 from p2pquic.session.pair_media import PairMedia, SentCopy
-from p2pquic.session.pair_paths import PairPaths
+from p2pquic.session.pair_paths import PairPaths, owes_answer
 from p2pquic.session.pair_trace import PairTrace
 
 FRAME_OVERDUE = 1.75 * FRAME_CADENCE  # seconds without a frame: the source is silent, not late
@@ -72,13 +72,8 @@ class PairSending:
         self._speaks = True
         self._beat_at = now + FRAME_OVERDUE
         others = self._others(now)
-        ways = [self._selected, *others]
-        takes_turns = self._in_need and self.resilience == "lean"
-        self._send(frame, ways[frame.seq % len(ways)] if takes_turns else ways[0], "first", now)
-        if self._doubted_at is None:
-            self._copy([frame], others, now)
-        else:
-            self._copy_missed(others, now)
+        self._send(frame, self._usual_way(frame, others, now), "first", now)
+        self._copy(others, now, [frame] if self._doubted_at is None else None)
 
     def send_again(self, path: PathAddress, back: float, now: float) -> None:
         """Send what may have died before `path` took over; that is possible since `back`.
@@ -89,11 +84,11 @@ class PairSending:
         self._changed_at = now
         frames, others = self._media.unacknowledged(back), self._others(now)
         is_spared = self._connection.is_limited(path) and others and self.resilience != "lean"
-        older = [] if is_spared else frames[1:]
-        self._later, self._later_at = [(frame, path, "resend") for frame in older], now
+        self._later = []
+        self._send_later([] if is_spared else frames[1:], path, "resend", now)
         if frames:
             self._send(frames[0], path, "resend", now)
-            self._copy(frames, others, now)
+            self._copy(others, now, frames)
 
     def look_after(self, before: PathAddress, now: float) -> None:
         """The path `before` still delivers, as far as anybody knows: ask again when it should have.
@@ -110,19 +105,25 @@ class PairSending:
         self._doubted_at = now
         if not self._speaks:
             self._beat_at = now  # a pure receiver speaks as well: else nobody could answer it
-        self._copy_missed(self._paths.refuges(self._connection, now, now), now)
+        self._copy(self._paths.refuges(self._connection, now, now), now)
 
     def lasting_doubt(self, now: float) -> None:
         """No answer yet: now by whatever is open."""
         self._in_need = True
-        self._copy_missed(self._paths.straws(self._connection), now)
+        self._copy(self._paths.straws(self._connection), now)
 
     def survive_doubt(self, back: float, now: float) -> None:
-        """The path lives: something that left at `back` got through. What left before may not."""
+        """The path lives: something that left at `back` got through.
+
+        What left before may not have, nor what was sent elsewhere only.
+        """
         self.end_doubt()
-        frames = [frame for frame in self._media.unacknowledged(back) if frame.due < back]
-        self._later += [(frame, self._selected, "resend") for frame in frames]
-        self._later_at = now
+        frames = [
+            frame
+            for frame in self._media.unacknowledged(back)
+            if frame.due < back or (frame.seq, self._selected) not in self._left
+        ]
+        self._send_later(frames, self._selected, "resend", now)
 
     def end_doubt(self) -> None:
         """Another path is selected."""
@@ -156,8 +157,9 @@ class PairSending:
             del self._repeats[seq]
             frame = self._media.outstanding(seq)
             if frame is not None:
-                self._send(frame, self._selected, "resend", now)
-                self._copy([frame], self._others(now), now)
+                others = self._others(now)
+                self._send(frame, self._usual_way(frame, others, now), "resend", now)
+                self._copy(others, now, [frame])
 
     @property
     def _selected(self) -> PathAddress:
@@ -178,35 +180,60 @@ class PairSending:
             others += self._paths.companion(self._connection, now)
         return [path for path in dict.fromkeys(others) if path != self._selected]
 
-    def _copy(self, frames: Sequence[Frame], paths: Sequence[PathAddress], now: float) -> None:
-        """Send copies by each path: of the newest frame at once, of older ones a breath later."""
-        self._copy_each(dict.fromkeys(paths, frames), now)
+    def _usual_way(self, frame: Frame, others: Sequence[PathAddress], now: float) -> PathAddress:
+        """Where a frame goes first: on the selected path, unless it is sent once and that is late.
 
-    def _copy_missed(self, paths: Sequence[PathAddress], now: float) -> None:
-        """Send by each path what nobody has acknowledged and has not gone there in this doubt.
+        In lean manner, when an answer is overdue there, it goes where something of ours arrived
+        since, else by the first refuge, and once that has taken too long, on each open path in
+        turn until one of them answers. What nobody has acknowledged follows it.
+        """
+        selected, since = self._selected, self._doubted_at
+        if self.resilience != "lean" or since is None:
+            return selected
+        if not others or not owes_answer(self._connection, selected, now):
+            return selected
+        way = self._paths.answering(self._connection, since, now)
+        if way is None and self._in_need:
+            ways = [selected, *others]
+            return ways[frame.seq % len(ways)]
+        way = way or others[0]
+        self._connection.ping(selected)
+        self._send_later(self._missed(way, now)[1:], way, "resend", now)
+        return way
+
+    def _copy(
+        self, paths: Sequence[PathAddress], now: float, frames: Sequence[Frame] | None = None
+    ) -> None:
+        """Send copies of these frames by each path, or of what it missed; the newest first.
+
+        In lean manner only ask whether the path answers.
+        """
+        if self.resilience == "lean":
+            self._trace.hedging([])
+            for path in paths:
+                self._connection.ping(path)
+            return
+        self._trace.hedging(paths)
+        for path in paths:
+            newest_first = self._missed(path, now) if frames is None else frames
+            if newest_first:
+                self._send(newest_first[0], path, "duplicate", now)
+                self._send_later(newest_first[1:], path, "duplicate", now)
+
+    def _missed(self, path: PathAddress, now: float) -> list[Frame]:
+        """What nobody has acknowledged and has not gone there in this doubt; now it will.
 
         Where the refuge before answers no more, the next one gets all of it.
         """
-        frames = self._media.unacknowledged(now)
-        missed = {}
-        for path in paths:
-            until = self._copied_until.get(path, -math.inf)
-            missed[path] = [frame for frame in frames if frame.due > until]
-            self._copied_until[path] = now
-        self._copy_each(missed, now)
+        until = self._copied_until.get(path, -math.inf)
+        self._copied_until[path] = now
+        return [frame for frame in self._media.unacknowledged(now) if frame.due > until]
 
-    def _copy_each(self, copies: Mapping[PathAddress, Sequence[Frame]], now: float) -> None:
-        """Send copies of these frames, newest first, by these paths; in lean manner only ask."""
-        if self.resilience == "lean":
-            self._trace.hedging([])
-            for path in copies:
-                self._connection.ping(path)
-            return
-        self._trace.hedging(list(copies))
-        for path, frames in copies.items():
-            if frames:
-                self._send(frames[0], path, "duplicate", now)
-            self._later += [(frame, path, "duplicate") for frame in frames[1:]]
+    def _send_later(
+        self, frames: Sequence[Frame], path: PathAddress, copy: Copy, now: float
+    ) -> None:
+        """A breath later, that is: the newest frame is to leave before packets are built."""
+        self._later += [(frame, path, copy) for frame in frames]
         self._later_at = now
 
     def _send(

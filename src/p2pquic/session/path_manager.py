@@ -239,13 +239,12 @@ class PathManager:
     def _bury(self, path: PathAddress, now: float) -> None:
         """Leave a path that is dead, if another one is known to live.
 
-        A path that still brings the other end's packets is dead in our direction alone. Then copies
-        go on by another, and theirs stay on the faster path: to leave it would be heard. Without
-        copies (lean) there is no such choice.
+        A path that still brings the other end's packets is dead in our direction alone. Then ours
+        go on by another, and theirs stay on the faster path: to leave it would be heard.
         """
         since = self._liveness.doubted_since
         is_heard = since is not None and self._connection.answers(path).heard_at > since
-        if is_heard and self.sending.resilience != "lean":
+        if is_heard:
             return
         candidates = self._paths.candidates(self._connection, since, now)
         others = [candidate for candidate in candidates if candidate.path != path]
