@@ -11,7 +11,8 @@ from p2pquic.core.actions import SendDatagram
 from p2pquic.core.addresses import LocalSocket, SocketAddress
 from p2pquic.core.events import DatagramReceived, DeadlinePassed
 from p2pquic.quic.identity import Identity
-from p2pquic.session.control_link import HURRY_LIMIT, PROBE_INTERVAL, ControlLink
+from p2pquic.session.control_connection import HURRY_LIMIT, PROBE_INTERVAL
+from p2pquic.session.control_link import ControlLink
 from p2pquic.session.intermediate_session import IntermediateSession
 from p2pquic.wire.signaling import PROTOCOL_VERSION, Leave, Register
 from tests.session.relay_world import SECRET, counting_entropy
