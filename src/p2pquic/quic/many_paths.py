@@ -176,6 +176,10 @@ class ManyPathsConnection(QuicConnection):
         if path.cid is not None:
             self._retire_peer_cid(path.cid)
 
+    def abandon_flight(self, addr: PathAddress, now: float) -> None:
+        """Count what is in flight on an open path as lost: stream data is sent again, elsewhere."""
+        self._paths[addr].recovery.abandon(now)
+
     def owns(self, connection_id: bytes) -> bool:
         """Whether packets to this connection id are ours."""
         ours = [own.cid for own in self._host_cids]

@@ -223,8 +223,11 @@ class ControlConnection:
             chosen = open_paths[0]
         if self.local not in self._sockets:
             self.local = None
-        if chosen is not None and chosen != self._connection.selected:
+        before = self._connection.selected
+        if chosen is not None and chosen != before:
             self._connection.select(chosen)
+            if before in self._connection.paths:  # or what comes next would wait for it
+                self._connection.abandon_flight(before, now)
         if chosen is not None:
             self.local = chosen.local
         for dead in self._connection.paths:

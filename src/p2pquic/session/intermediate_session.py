@@ -184,6 +184,9 @@ class IntermediateSession:
                     client.peer = peer_id(key_hash)
                 case events.StreamData(stream_id=stream, data=data) if stream == CONTROL_STREAM:
                     self._read(client, data, now)
+                case events.PathFollowed(path, before) if path != before:
+                    if before in client.connection.paths:  # or what comes next would wait for it
+                        client.connection.abandon_flight(before, now)
                 case events.Terminated():
                     self._leave(client)
                     self._clients.remove(client)
