@@ -240,6 +240,28 @@ def test_closing_a_path_retires_it_at_both_ends() -> None:
     assert pair.client.connection.spare_connection_ids == spare + 1
 
 
+def test_a_path_reopened_before_the_other_end_knew_of_its_end_stays_open() -> None:
+    """Its last packets come to the new path with the old connection id, which then is retired."""
+    pair = Pair()
+    open_both(pair, WLAN, HOME, delay=0.05)
+    pair.client.connection.select(WLAN)
+    pair.run(pair.now + 0.3)
+    pair.talk(pair.server, None, frames=3, first=0)
+    pair.client.connection.select(relay())
+    pair.client.connection.close_path(WLAN, pair.now)
+    pair.talk(pair.client, None, frames=1, first=5)
+    assert pair.client.connection.open_path(WLAN, proven_rtt=0.1, now=pair.now)
+    pair.talk(pair.server, None, frames=3, first=5)
+    pair.client.connection.select(WLAN)
+    for number in range(1, 20):
+        pair.talk(pair.server, None, frames=3, first=10 * number)
+        pair.talk(pair.client, None, frames=3, first=10 * number)
+    assert pair.client.seen(events.PathRetired) == []
+    assert len(pair.server.seen(events.PathRetired)) <= 2, "as selected, and as closed"
+    assert pair.client.connection.selected == WLAN
+    assert pair.server.connection.selected == HOME
+
+
 def test_each_path_is_told_the_address_it_is_heard_from() -> None:
     pair = Pair(
         client_discovery=AddressDiscovery.RECEIVES,

@@ -30,7 +30,7 @@ NO_MARGIN = 1e-6  # seconds: sums of floats round
 HEDGED = (
     0.115  # seconds: a silent death at the default delays, noticed and hedged; the issue gives 130
 )
-HOT_NAT = 0.065  # seconds: the relay's leg has to be opened anew by the next frame
+HOT_NAT = 0.070  # seconds, by the phase of both sources: the next frame of ours opens the leg anew
 SETTLED = 3.0  # seconds after which every call here is on its direct path
 
 

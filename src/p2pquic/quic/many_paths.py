@@ -79,6 +79,7 @@ class ManyPathsConnection(QuicConnection):
         self._paths: dict[PathAddress, Path] = {}
         self._selected: Path | None = None
         self._shown: Path | None = None
+        self._orphaned: set[int] = set()  # ids of ours on paths that we gave up, and they not yet
         first = PathRecovery(
             max_datagram_size=configuration.max_datagram_size,
             send_probe=self._send_probe,
@@ -170,6 +171,8 @@ class ManyPathsConnection(QuicConnection):
         if path is self._selected:
             return
         del self._paths[addr]
+        if path.host_sequence is not None and not path.retired:
+            self._orphaned.add(path.host_sequence)
         if self._shown is path:
             self._show(self._selected)
         self._recovery.remove(path.recovery, now)
@@ -260,7 +263,7 @@ class ManyPathsConnection(QuicConnection):
             (sequence,) = [
                 own.sequence_number for own in self._host_cids if own.cid == context.host_cid
             ]
-            if sequence != path.host_sequence:
+            if sequence != path.host_sequence and sequence not in self._orphaned:
                 self._come_by(path, sequence)
         self._welcome(path)
         ack_eliciting, _ = super()._payload_received(context, plain, crypto_frame_required)
@@ -292,6 +295,7 @@ class ManyPathsConnection(QuicConnection):
         numbers_before = {own.sequence_number for own in self._host_cids}
         super()._handle_retire_connection_id_frame(context, frame_type, buf)
         retired = numbers_before - {own.sequence_number for own in self._host_cids}
+        self._orphaned -= retired
         for path in self._paths.values():
             path.retired = path.retired or path.host_sequence in retired
         self._close_retired(context.time)
@@ -354,7 +358,11 @@ class ManyPathsConnection(QuicConnection):
         elif self._selected is None:
             self._paths[path.addr] = path
             self._selected = path
-        elif self._path_by_host_sequence(path.host_sequence) is None and self._make_room():
+        elif (
+            path.host_sequence is not None  # else it comes by a path that we gave up
+            and self._path_by_host_sequence(path.host_sequence) is None
+            and self._make_room()
+        ):
             self._adopt(path)
             path.challenge_due = True
             self._tell(events.PathOpened(path.addr))
