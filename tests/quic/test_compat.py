@@ -21,6 +21,7 @@ from p2pquic.quic import (
     paths,
     pinned_tls,
     recovery,
+    remapped_paths,
 )
 
 
@@ -84,6 +85,7 @@ def test_every_private_name_that_we_use_is_checked() -> None:
         paths,
         pinned_tls,
         recovery,
+        remapped_paths,
     ):
         tree = ast.parse(inspect.getsource(module))
         used = {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute)}

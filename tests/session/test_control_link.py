@@ -11,9 +11,10 @@ from p2pquic.core.actions import SendDatagram
 from p2pquic.core.addresses import LocalSocket, SocketAddress
 from p2pquic.core.events import DatagramReceived, DeadlinePassed
 from p2pquic.quic.identity import Identity
-from p2pquic.session.control_link import HURRY_LIMIT, PROBE_INTERVAL, ControlLink
+from p2pquic.session.control_connection import HURRY_LIMIT, PROBE_INTERVAL
+from p2pquic.session.control_link import ControlLink
 from p2pquic.session.intermediate_session import IntermediateSession
-from p2pquic.wire.signaling import PROTOCOL_VERSION, Leave, Register
+from p2pquic.wire.signaling import PROTOCOL_VERSION, Leave, MemberLeft, Register, ToPeer
 from tests.session.relay_world import SECRET, counting_entropy
 
 LISTEN = LocalSocket("198.51.100.4", 4433, "eth0")
@@ -32,11 +33,12 @@ class World:
         self.dead_upward: set[LocalSocket] = set()
         self.delays = {WLAN: DELAY, RMNET: DELAY}
         self.sent: list[tuple[float, LocalSocket, int]] = []
+        self.heard: list[ToPeer] = []
         self.spoke_on: set[LocalSocket | None] = set()  # what the server heard us on
         self._air: list[tuple[float, int, LocalSocket, bytes, bool]] = []
         self._order = itertools.count()
         identity = Identity.generate()
-        self._server = IntermediateSession(LISTEN, identity, SECRET, counting_entropy())
+        self.server = IntermediateSession(LISTEN, identity, SECRET, counting_entropy())
         self.link = ControlLink(
             LISTEN.address,
             Identity.generate(),
@@ -47,6 +49,7 @@ class World:
         self.run(2.0)
         assert self.link.local == sockets[0]
         assert set(self.link.observed) == set(sockets)
+        self.heard.clear()
 
     def run(self, seconds: float) -> None:
         """Let virtual time pass."""
@@ -54,7 +57,7 @@ class World:
         self._flush()
         for _ in range(100_000):
             arrival = self._air[0][0] if self._air else until + 1
-            times = [arrival, self.link.deadline, self._server.deadline]
+            times = [arrival, self.link.deadline, self.server.deadline]
             self.now = max(self.now, min(time for time in times if time is not None))
             if self.now > until:
                 self.now = until
@@ -64,16 +67,16 @@ class World:
                 if upward:
                     self._feed(DatagramReceived(LISTEN, local.address, data))
                 else:
-                    self.link.receive(local, data, self.now)
+                    self.heard += self.link.receive(local, data, self.now)
             if self.link.deadline is not None and self.link.deadline <= self.now:
                 self.link.tick(self.now)
-            if self._server.deadline is not None and self._server.deadline <= self.now:
+            if self.server.deadline is not None and self.server.deadline <= self.now:
                 self._feed(DeadlinePassed())
             self._flush()
         raise AssertionError("the link never comes to rest")
 
     def _feed(self, event: DatagramReceived | DeadlinePassed) -> None:
-        for action in self._server.handle(event, self.now):
+        for action in self.server.handle(event, self.now):
             if isinstance(action, SendDatagram):
                 for local in (WLAN, RMNET):
                     if action.remote == local.address:
@@ -222,3 +225,20 @@ def test_a_path_that_only_brings_the_servers_packets_does_not_work() -> None:
     world.link.send(Leave())  # what the server says to it comes by wlan0 all the same
     world.run(HURRY_LIMIT + 0.001)
     assert world.link.local == RMNET
+
+
+@pytest.mark.parametrize("speaker", ["peer", "server"])
+def test_what_was_said_into_a_dead_path_is_said_again_with_the_move(speaker: str) -> None:
+    world = World(WLAN, RMNET)
+    world.dead = {WLAN}
+    if speaker == "peer":
+        world.link.send(Leave())
+    else:
+        world.server._clients[0].send(MemberLeft("0a" * 16))
+    world.link.hurry(world.now)
+    world.run(HURRY_LIMIT + 4 * ROUND_TRIP)
+    assert world.link.local == RMNET
+    if speaker == "peer":
+        assert world.server._clients[0].registration is None
+    else:
+        assert world.heard == [MemberLeft("0a" * 16)]

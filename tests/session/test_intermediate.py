@@ -7,6 +7,7 @@ import os
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from p2pquic.core.actions import Action, SendDatagram
 from p2pquic.core.addresses import LocalSocket, SocketAddress
 from p2pquic.core.events import DatagramReceived, DeadlinePassed, HangUpRequested
 from p2pquic.core.path import DirectPath
@@ -14,8 +15,18 @@ from p2pquic.core.trace import Closed
 from p2pquic.quic.config import ConnectionConfig
 from p2pquic.quic.connection import MultipathConnection
 from p2pquic.quic.identity import Identity
-from p2pquic.session.control_link import CONTROL_ALPN
+from p2pquic.session.control_connection import CONTROL_ALPN
+from p2pquic.session.control_link import ControlLink
 from p2pquic.session.intermediate_session import MOST_STRANGERS, IntermediateSession
+from p2pquic.wire.signaling import (
+    PROTOCOL_VERSION,
+    Member,
+    MemberJoined,
+    MemberLeft,
+    Register,
+    ToPeer,
+    Welcome,
+)
 
 LISTEN = LocalSocket("198.51.100.4", 4433, "")
 STRANGER = SocketAddress("203.0.113.5", 999)
@@ -64,3 +75,73 @@ def test_a_flood_of_first_packets_does_not_shut_others_out() -> None:
 def test_the_end_is_written_down() -> None:
     actions = server().handle(HangUpRequested("stopped"), 1000.0)
     assert any(getattr(action, "record", None) == Closed("stopped") for action in actions)
+
+
+class Room:
+    """The server and some links to it, with no time between them."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+        self.identity = Identity.generate()
+        self.server = IntermediateSession(LISTEN, self.identity, bytes(32), os.urandom)
+        self.links: dict[LocalSocket, ControlLink] = {}
+        self.told: dict[LocalSocket, list[ToPeer]] = {}
+
+    def join(self, identity: Identity, instance: bytes) -> LocalSocket:
+        """A link of its own, by a socket of its own, which names it."""
+        hello = Register(PROTOCOL_VERSION, "room", "both", instance)
+        link = ControlLink(LISTEN.address, identity, self.identity.key_hash, hello)
+        socket = LocalSocket("192.0.2.1", 5000 + len(self.links), "eth0")
+        self.links[socket], self.told[socket] = link, []
+        link.set_sockets([socket], self.now)
+        self.talk()
+        return socket
+
+    def talk(self) -> None:
+        """Until nobody has anything more to say."""
+        while sends := [send for link in self.links.values() for send in link.flush(self.now)]:
+            for send in sends:
+                arrived = DatagramReceived(LISTEN, send.local.address, send.data)
+                for action in self.server.handle(arrived, self.now):
+                    self.deliver(action)
+
+    def pass_time(self, seconds: float) -> None:
+        """Long enough for a goodbye to be over (RFC 9000 section 10.2)."""
+        self.now += seconds
+        for socket, link in self.links.items():
+            self.told[socket] += link.tick(self.now)
+        self.talk()
+
+    def deliver(self, action: Action) -> None:
+        for socket, link in self.links.items():
+            if isinstance(action, SendDatagram) and action.remote == socket.address:
+                self.told[socket] += link.receive(socket, action.data, self.now)
+
+
+def test_of_two_with_one_key_the_newer_is_let_in_and_the_older_is_told_why_it_is_out() -> None:
+    room = Room()
+    twins = Identity.generate()
+    older, witness = room.join(twins, b"one"), room.join(Identity.generate(), b"")
+    room.told[witness].clear()
+    newer = room.join(twins, b"two")
+    room.pass_time(1.0)
+    assert "another peer with this key" in str(room.links[older].failure)
+    assert room.links[newer].failure is None
+    assert room.told[witness] == [
+        MemberLeft(twins.peer_id),
+        MemberJoined(Member(twins.peer_id, "both", b"two")),
+    ]
+
+
+def test_who_only_connects_anew_is_welcome_and_nobody_hears_of_it() -> None:
+    room = Room()
+    peer, other = Identity.generate(), Identity.generate()
+    room.join(peer, b"one")
+    witness = room.join(other, b"")
+    room.told[witness].clear()
+    again = room.join(peer, b"one")
+    room.pass_time(1.0)
+    assert room.told[witness] == []
+    (welcome,) = room.told[again]
+    assert isinstance(welcome, Welcome)
+    assert welcome.members == [Member(other.peer_id, "both", b"")]

@@ -9,6 +9,7 @@ from collections import Counter
 import pytest
 
 from p2pquic.core.events import Resilience, ResilienceChosen
+from p2pquic.core.machine import Machine
 from p2pquic.core.trace import (
     Entry,
     FrameReceived,
@@ -56,6 +57,10 @@ class Call(Simulation):
             if isinstance(entry.record, FrameSent) and entry.t >= since
         )
 
+    def selected(self, host: VirtualHost) -> str:
+        """The name of the path selected last."""
+        return [e.record.path for e in host.trace if isinstance(e.record, PathSelected)][-1]
+
     def ways(self, host: VirtualHost, since: float) -> set[str]:
         """The names of the paths by which frames left."""
         return {
@@ -86,11 +91,11 @@ class Call(Simulation):
             and entry.record.seq not in arrived
         ]
 
-    def _tick(self, host: VirtualHost) -> None:
+    def _tick(self, host: VirtualHost, machine: Machine) -> None:
         if host.name in self.mute:  # an encoder that sends nothing while nobody speaks (DTX)
-            self.at(self.now + FRAME_CADENCE, lambda: self._tick(host))
+            self.at(self.now + FRAME_CADENCE, lambda: self._tick(host, machine))
         else:
-            super()._tick(host)
+            super()._tick(host, machine)
 
 
 def since(entries: list[Entry], moment: float) -> list[Entry]:
@@ -227,7 +232,7 @@ def test_lean_goes_round_a_direction_that_is_dead_and_the_other_one_stays(way: C
         assert call.copies(host, call.begin)["duplicate"] == 0
         assert not since(host.records(PathSelected), died)
         assert call.undelivered(host, call.begin) == []
-        selected = host.records(PathSelected)[-1].record.path
+        selected = call.selected(host)
         stays = call.ways(host, call.now - 1.0) == {selected}
         assert stays is (host is living)
 

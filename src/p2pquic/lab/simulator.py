@@ -61,19 +61,23 @@ class NeverSettledError(P2PQuicError):
 
 @dataclass
 class VirtualHost:
-    """A machine with its session, its sockets, and what it traced.
+    """A machine with its program, its sockets, and what that traced.
 
     An address that comes back gets the port it had, since its NAT may still know that.
     """
 
     name: str
-    machine: Machine
+    program: Callable[[], Machine]
     sockets: dict[LocalAddress, LocalSocket] = field(default_factory=dict)
     ports: dict[LocalAddress, int] = field(default_factory=dict)
     trace: list[Entry] = field(default_factory=list)
     wake_at: float | None = None
     frames: int = 0
     finished: str | None = None
+    machine: Machine = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.machine = self.program()
 
     def records(self, kind: type[Record]) -> list[Entry]:
         """The entries of one kind."""
@@ -108,28 +112,28 @@ class Simulation:
         listen = LocalSocket(server_address.host, SERVER_PORT, server_address.interface)
         identity = Identity.generate()
         secret = self._random.randbytes(32)
-        server = IntermediateSession(listen, identity, secret, self._random.randbytes)
-        self.server = VirtualHost("server", server, {server_address: listen})
+        self.server = VirtualHost(
+            "server",
+            lambda: IntermediateSession(listen, identity, secret, self._random.randbytes),
+            {server_address: listen},
+        )
         roles = {"mover": scenario.mover_role, "other": scenario.other_role}
         identities = _identities(scenario)
-        self.mover, self.other = (
-            VirtualHost(
-                name,
-                PeerSession(
-                    PeerConfig(
-                        SocketAddress(listen.host, listen.port),
-                        identity.key_hash,
-                        roles[name],
-                        "lab",
-                        resilience,
-                        relay,
-                    ),
-                    identities[name],
-                    self._random.randbytes,
-                ),
+
+        def peer(name: str) -> VirtualHost:
+            config = PeerConfig(
+                SocketAddress(listen.host, listen.port),
+                identity.key_hash,
+                roles[name],
+                "lab",
+                resilience,
+                relay,
             )
-            for name in ("mover", "other")
-        )
+            return VirtualHost(
+                name, lambda: PeerSession(config, identities[name], self._random.randbytes)
+            )
+
+        self.mover, self.other = peer("mover"), peer("other")
         self.hosts = {host.name: host for host in (self.mover, self.other, self.server)}
 
     # ---- running -----------------------------------------------------------------------------
@@ -198,6 +202,18 @@ class Simulation:
         if change.is_announced:
             self._refresh_sockets(self.hosts[change.host])
 
+    def stop(self, host: VirtualHost, *, kindly: bool) -> None:
+        """End a host's program: it says goodbye, or it is killed."""
+        if kindly:
+            self._feed(host, HangUpRequested("stopped"))
+        host.finished, host.wake_at = "stopped", None
+
+    def start_anew(self, host: VirtualHost) -> None:
+        """Start a host's program, which remembers nothing but its key."""
+        host.machine, host.finished, host.frames = host.program(), None, 0
+        if host is not self.server:
+            self._refresh_sockets(host)
+
     # ---- hosts -------------------------------------------------------------------------------
 
     def _next_time(self) -> float | None:
@@ -241,9 +257,8 @@ class Simulation:
                 case Log(record):
                     host.trace.append(Entry(self.now, record))
                 case StartMedia():
-                    self.at(
-                        self.now + self._random.uniform(0, FRAME_CADENCE), lambda: self._tick(host)
-                    )
+                    begin = self.now + self._random.uniform(0, FRAME_CADENCE)
+                    self.at(begin, lambda machine=host.machine: self._tick(host, machine))  # type: ignore[misc]
                 case Finish(reason):
                     host.finished = reason
                 case PlayMedia() | StopMedia():
@@ -252,14 +267,16 @@ class Simulation:
                     assert_never(action)
         host.wake_at = None if host.finished is not None else host.machine.deadline
 
-    def _tick(self, host: VirtualHost) -> None:
-        """The source's next frame, and the one after."""
+    def _tick(self, host: VirtualHost, machine: Machine) -> None:
+        """The source's next frame, and the one after, as long as its program runs."""
+        if host.machine is not machine:
+            return
         seq = host.frames
         host.frames += 1
         header = struct.pack(
             ">BBHII", 0x80, 96, seq & 0xFFFF, seq * 960 & 0xFFFFFFFF, len(host.name)
         )
-        self.at(self.now + FRAME_CADENCE, lambda: self._tick(host))
+        self.at(self.now + FRAME_CADENCE, lambda: self._tick(host, machine))
         self._feed(host, MediaPacketReady(header + FRAME_PAYLOAD))
 
 

@@ -48,7 +48,6 @@ logging.getLogger("quic").addHandler(logging.NullHandler())  # what matters is t
 MAX_PATHS = 8  # as many as there are connection ids (active_connection_id_limit)
 TIMER_SLACK = 1e-6  # seconds a timer fires late: sums of floats round, and a loss timer would loop
 DATAGRAM_LIFETIME = 0.4  # seconds a datagram may wait for a window; older audio is stale
-LATELY = 64  # packets by which one of a slow path may come later than the newest: a second's worth
 MAX_DATAGRAM_FRAME_SIZE = 65535  # bytes; RFC 9221 suggests "any that fits a packet"
 
 
@@ -177,6 +176,10 @@ class ManyPathsConnection(QuicConnection):
         if path.cid is not None:
             self._retire_peer_cid(path.cid)
 
+    def abandon_flight(self, addr: PathAddress, now: float) -> None:
+        """Count what is in flight on an open path as lost: stream data is sent again, elsewhere."""
+        self._paths[addr].recovery.abandon(now)
+
     def owns(self, connection_id: bytes) -> bool:
         """Whether packets to this connection id are ours."""
         ours = [own.cid for own in self._host_cids]
@@ -229,14 +232,12 @@ class ManyPathsConnection(QuicConnection):
         """The packets that the shown path has to send now."""
         return super().datagrams_to_send(now)
 
-    def _receive_from_elsewhere(self, data: bytes, addr: PathAddress, now: float) -> None:
+    def _receive_from_elsewhere(self, data: bytes, addr: PathAddress, now: float) -> Path:
+        """A packet came from where we have no path; gives the one it may become."""
         path = self._first_path(addr) if self._selected is None else self._new_path(addr)
-        received_before = self._lately_received()
         self._show(path)
         super().receive_datagram(data, addr, now)
-        if path.addr not in self._paths:
-            number = max(self._lately_received() - received_before, default=-1)
-            self._follow_remapped(path, number, len(data))
+        return path
 
     # ---- overridden internals ----------------------------------------------------------------
 
@@ -377,23 +378,6 @@ class ManyPathsConnection(QuicConnection):
             before.host_sequence = None  # its NAT moved it to where a punch had opened this one
         path.retired, path.host_sequence = False, sequence
 
-    def _follow_remapped(self, arrival: Path, number: int, received: int) -> None:
-        """The newest packet of a path came from a new address: its NAT gave it another one.
-
-        The newest of that path, not of all: on a slower path none ever is (RFC 9000 section 9.3
-        knows one path).
-        """
-        path = self._path_by_host_sequence(arrival.host_sequence)
-        if path is None or path is arrival or number <= path.followed:
-            return
-        old, path.followed = path.addr, number
-        del self._paths[old]
-        path.move(arrival.addr, received)
-        path.remote_challenges.extend(arrival.remote_challenges)
-        self._paths[path.addr] = path
-        self._on_adopted(path)
-        self._tell(events.PathMoved(old, path.addr))
-
     def _path_by_host_sequence(self, sequence: int | None) -> Path | None:
         return next(
             (
@@ -417,11 +401,3 @@ class ManyPathsConnection(QuicConnection):
             if path is self._shown:
                 self._peer_cid = path.cid
         return path.cid is not None
-
-    def _lately_received(self) -> set[int]:
-        """The numbers of the packets that came last, and are not acknowledged for good."""
-        space = self._spaces.get(tls.Epoch.ONE_RTT)
-        if space is None:
-            return set()
-        horizon = space.largest_received_packet - LATELY
-        return {n for each in space.ack_queue for n in range(max(each.start, horizon), each.stop)}

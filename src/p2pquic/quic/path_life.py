@@ -23,11 +23,11 @@ from p2pquic.core.liveness import Answers
 from p2pquic.core.path import PathAddress
 from p2pquic.quic import events
 from p2pquic.quic.config import ConnectionConfig
-from p2pquic.quic.many_paths import ManyPathsConnection
 from p2pquic.quic.paths import Path
+from p2pquic.quic.remapped_paths import RemappedPathsConnection
 
 
-class PathLifeConnection(ManyPathsConnection):
+class PathLifeConnection(RemappedPathsConnection):
     """One end of a connection that knows of each of its paths whether it answers."""
 
     def __init__(

@@ -1,123 +1,165 @@
-"""A peer's connection to the intermediate server, kept alive wherever the peer goes.
+"""A peer's link to its server, which outlives the connections it is made of.
 
-It carries signaling, brings back under which address the world sees each of our sockets
-(OBSERVED_ADDRESS, by a path of its own for every socket), and decides which socket the server
-hears us on: the relay's leg follows that choice, since both share one NAT binding.
+    connection  =========x           the server does not answer any more, or said goodbye
+    next                    . . . ====================   an attempt a second, by each socket in turn
+
+The old connection is kept until a new one is confirmed: perhaps it was the network, and it goes on.
+Which socket the server hears us on decides the relay's leg, so that is known all the time.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from p2pquic.core.actions import SendDatagram
 from p2pquic.core.addresses import LocalSocket, SocketAddress
 from p2pquic.core.deadlines import earliest
-from p2pquic.core.errors import ProtocolError
-from p2pquic.core.path import DirectPath, PathAddress
-from p2pquic.core.selector import SWITCH_GAIN
-from p2pquic.quic import events
-from p2pquic.quic.config import ConnectionConfig
-from p2pquic.quic.connection import TIMER_SLACK, MultipathConnection
-from p2pquic.quic.frames import AddressDiscovery
 from p2pquic.quic.identity import Identity
-from p2pquic.wire.signaling import Register, ToPeer, ToPeerDecoder, ToServer, encode
+from p2pquic.quic.packets import destination_connection_id
+from p2pquic.session.control_connection import ControlConnection
+from p2pquic.wire.signaling import Register, ToPeer, ToServer
 
-CONTROL_ALPN = "p2pquic-control/1"
-CONTROL_STREAM = 0  # the client's first bidirectional stream
 ANSWER_LIMIT = 10.0  # seconds to wait for a server that may not be there
-PROBE_INTERVAL = 1.0  # seconds between signs of life, so that a lost server is noticed
-FIRST_CHALLENGE_WAIT = 0.2  # seconds until a path without an answer is challenged again
-HURRY_LIMIT = 0.3  # seconds in which a path must answer when something may be wrong
-LONGEST_HURRY_PAUSE = 5.0  # seconds between two such questions while the doubt goes on; they double
-LONGEST_CHALLENGE_WAIT = 15.0  # seconds; a Wi-Fi that leads nowhere may lead somewhere later
+PATIENCE = 0.5  # seconds, and two round trips, that an acknowledgement may take; then a restart of
+# the server is noticed, and mended, within two seconds of the sign of life it missed
+ATTEMPT_TIME = 1.0  # seconds until the next attempt; it costs three or four packets
 
 
 class ControlLink:
-    """The connection, from the first socket on."""
+    """One server, as long as the peer lives."""
 
     def __init__(
         self, server: SocketAddress, identity: Identity, pin: bytes, hello: Register
     ) -> None:
         self.server = server
-        self.observed: dict[LocalSocket, SocketAddress] = {}
-        self.local: LocalSocket | None = None  # the socket the server hears us on
-        self.failure: str | None = None  # why there is no connection any more, for a person
-        self._identity = identity
-        self._pin = pin
-        self._hello = hello
-        self._sockets: tuple[LocalSocket, ...] = ()
-        self._connection: MultipathConnection | None = None
-        self._decoder = ToPeerDecoder()
+        self.failure: str | None = None  # why there is no link and will be none, for a person
+        self.lost: str | None = None  # why there is none just now
+        self._connect: Callable[[], ControlConnection] = lambda: ControlConnection(
+            server, identity, pin, hello
+        )
+        self._connection = self._connect()
+        self._next: ControlConnection | None = None
+        self._next_attempt_at = 0.0
+        self._attempts = 0
+        self._reached = False  # the server has answered, at least once
         self._give_up_at: float | None = None
-        self._probe_at: float | None = None
-        self._challenge_at: float | None = None
-        self._challenge_wait = FIRST_CHALLENGE_WAIT
-        self._hurried_at: float | None = None  # since when every path is being asked
-        self._hurry_pause = 0.0
-        self._hurry_again_at = -math.inf
-        self._stirred = False  # since the last flush: it may have something to say
-        self._timer: float | None = None  # of the connection, as of the last flush
+        self._sockets: tuple[LocalSocket, ...] = ()
+
+    @property
+    def local(self) -> LocalSocket | None:
+        """The socket the server hears us on, or did when we last knew."""
+        local = self._connection.local
+        if self._connection.ended is None or local in self._sockets:
+            return local
+        return self._sockets[0] if self._sockets else None
+
+    @property
+    def observed(self) -> dict[LocalSocket, SocketAddress]:
+        """Under which address the server sees, or saw, each of our sockets."""
+        return self._connection.observed
 
     @property
     def deadline(self) -> float | None:
         """When to call `tick`; to be read after a `flush`."""
-        if self._connection is None or self.local is None:
-            return self._give_up_at
-        hurry_ends = None if self._hurried_at is None else self._hurried_at + HURRY_LIMIT
-        times = [self._give_up_at, self._probe_at, self._challenge_at, hurry_ends, self._timer]
+        times = [each.deadline for each in self._connections]
+        times.append(self._give_up_at)
+        if self._sockets and self._reached:
+            times.append(self._silent_from if self.lost is None else self._next_attempt_at)
         return earliest(times)
 
     def owns(self, connection_id: bytes) -> bool:
         """Whether a packet to this connection id is ours."""
-        return self._connection is not None and self._connection.owns(connection_id)
+        return any(each.owns(connection_id) for each in self._connections)
 
     def set_sockets(self, sockets: Sequence[LocalSocket], now: float) -> None:
         """These are our open sockets now, preferred first."""
-        self._stirred = True
         self._sockets = tuple(socket for socket in sockets if socket.family == self.server.family)
-        self.observed = {
-            socket: address for socket, address in self.observed.items() if socket in self._sockets
-        }
-        if self._connection is None or not self._connection.is_confirmed:
-            if sockets and not self._sockets:
-                self._give_up_at = self._give_up_at or now + ANSWER_LIMIT
-            self._connect_from_the_first(now)
-        else:
-            self._move(now)
+        if sockets and not self._reached:
+            self._give_up_at = self._give_up_at or now + ANSWER_LIMIT
+        for connection in self._connections:
+            connection.set_sockets(self._sockets, now)
+        self._next_attempt_at = (
+            now + PATIENCE
+        )  # what is lost may go on from here; audio comes first
 
     def send(self, message: ToServer) -> None:
         """Queue a message."""
-        self._stirred = True
-        if self._connection is not None and self._connection.is_confirmed:
-            self._connection.send_stream_data(CONTROL_STREAM, encode(message))
+        self._connection.send(message)
 
     def receive(self, local: LocalSocket, data: bytes, now: float) -> list[ToPeer]:
         """A QUIC datagram from the server; gives the messages in it."""
-        assert self._connection is not None
-        self._stirred = True
-        self._connection.receive_datagram(data, DirectPath(local, self.server), now)
-        return self._react(now)
+        messages: list[ToPeer] = []
+        connection_id = destination_connection_id(data)
+        for connection in self._connections:
+            if connection_id is not None and connection.owns(connection_id):
+                messages += connection.receive(local, data, now)
+        self._judge(now)
+        return messages
 
     def hurry(self, now: float) -> None:
         """Something may be wrong with the network: find out which paths to the server live.
 
         It also brings back under which address the server sees each of them now.
         """
-        if self._connection is None or not self._connection.is_confirmed:
-            return
-        if self._hurried_at is not None or now < self._hurry_again_at:
-            return
-        if now > self._hurry_again_at + LONGEST_HURRY_PAUSE:
-            self._hurry_pause = 0.0  # another doubt
-        self._hurried_at, self._stirred = now, True
-        for path in self._connection.paths:
-            self._connection.challenge(path)
+        self._connection.hurry(now)
 
     def tick(self, now: float) -> list[ToPeer]:
         """The deadline has come."""
-        self._stirred = True
-        if self._give_up_at is not None and now >= self._give_up_at:
+        messages: list[ToPeer] = []
+        for connection in self._connections:
+            if connection.deadline is not None and now >= connection.deadline:
+                messages += connection.tick(now)
+        self._judge(now)
+        return messages
+
+    def flush(self, now: float) -> list[SendDatagram]:
+        """What is to be sent."""
+        if self._next is None:
+            return self._connection.flush(now)
+        return [*self._connection.flush(now), *self._next.flush(now)]
+
+    def close(self, reason: str) -> None:
+        """Say goodbye."""
+        for connection in self._connections:
+            connection.close(reason)
+
+    # ---- losing and finding ------------------------------------------------------------------
+
+    @property
+    def _connections(self) -> tuple[ControlConnection, ...]:
+        return (self._connection,) if self._next is None else (self._connection, self._next)
+
+    @property
+    def _silent_from(self) -> float | None:
+        """When we stop waiting for the server's answer; None if there is nothing to wait for."""
+        since = self._connection.waiting_since
+        return None if since is None else since + PATIENCE + 2 * self._connection.rtt
+
+    def _judge(self, now: float) -> None:
+        """Take a new connection, begin to look for one, or see that there is no need."""
+        if self._next is not None and self._next.is_confirmed:
+            self._connection, self._next, self.lost = self._next, None, None
+        elif self._connection.is_replaced:
+            self._reached, self.failure = False, self._connection.ended
+        elif not self._reached:
+            self._await_the_first(now)
+        elif self._is_silent(now):
+            if self.lost is None:
+                self.lost = self._connection.ended or (
+                    f"The intermediate server at {self.server} does not answer any more."
+                )
+                self._attempts, self._next_attempt_at = 0, now
+            if now >= self._next_attempt_at:
+                self._try_again(now)
+        else:
+            self._next = self.lost = None
+
+    def _await_the_first(self, now: float) -> None:
+        if self._connection.is_confirmed:
+            self._reached, self._give_up_at = True, None
+        elif self._connection.ended is not None:
+            self.failure, self._give_up_at = self._connection.ended, None
+        elif self._give_up_at is not None and now >= self._give_up_at:
             self._give_up_at = None
             self.failure = (
                 f"The intermediate server at {self.server} does not answer. "
@@ -126,176 +168,20 @@ class ControlLink:
                 else f"This network has no IPv{self.server.family} address, so the intermediate "
                 f"server at {self.server} is out of reach. Try another network or address of it."
             )
-        if self._connection is None:
-            return []
-        timer = self._connection.get_timer()
-        if timer is not None and now >= timer:
-            self._connection.handle_timer(now)
-        if self._probe_at is not None and now >= self._probe_at:
-            self._probe_at = now + PROBE_INTERVAL
-            self._connection.send_ping(0)
-            self._hurry_if_silent(now)
-        if self._challenge_at is not None and now >= self._challenge_at:
-            self._challenge_unproven(now)
-        if self._hurried_at is not None and now >= self._hurried_at + HURRY_LIMIT:
-            self._conclude_hurry(self._hurried_at, now)
-        return self._react(now)
 
-    def _hurry_if_silent(self, now: float) -> None:
-        assert self._connection is not None
-        selected = self._connection.selected
-        if selected is None:
-            return
-        waiting_since = self._connection.answers(selected).waiting_since
-        if waiting_since is not None and now - waiting_since >= PROBE_INTERVAL:
-            self.hurry(now)
-
-    def flush(self, now: float) -> list[SendDatagram]:
-        """What is to be sent: nothing, as long as nothing was said and nothing happened.
-
-        During a call that is nearly always so, and asking the connection takes longer than a frame.
-        """
-        if self._connection is None or self.local is None or not self._stirred:
-            return []
-        self._stirred = False
-        sends = [
-            SendDatagram(path.local, path.remote, data)
-            for data, path in self._connection.datagrams_to_send(now)
-            if isinstance(path, DirectPath) and path.local in self._sockets
-        ]
-        timer = self._connection.get_timer()
-        self._timer = None if timer is None else timer + TIMER_SLACK
-        return sends
-
-    def close(self, reason: str) -> None:
-        """Say goodbye."""
-        self._stirred = True
-        if self._connection is not None:
-            self._connection.close(reason_phrase=reason)
-
-    def _connect_from_the_first(self, now: float) -> None:
-        """Before the handshake is confirmed there is no moving, only starting anew."""
-        if self.local in self._sockets or not self._sockets:
-            return
-        self.local = self._sockets[0]
-        self._give_up_at = self._give_up_at or now + ANSWER_LIMIT
-        self._decoder = ToPeerDecoder()
-        self._connection = MultipathConnection(
-            ConnectionConfig(
-                self._identity, self._pin.__eq__, CONTROL_ALPN, AddressDiscovery.RECEIVES
-            )
+    def _is_silent(self, now: float) -> bool:
+        silent_from = self._silent_from
+        return self._connection.ended is not None or (
+            silent_from is not None and now >= silent_from
         )
-        self._connection.connect(DirectPath(self.local, self.server), now)
 
-    def _move(self, now: float) -> None:
-        """Have a path for every socket and speak on the preferred one that answers."""
-        assert self._connection is not None
-        for socket in self._sockets:
-            path = DirectPath(socket, self.server)
-            if path not in self._connection.paths:
-                self._connection.open_path(path, proven_rtt=None, now=now)
-        self._challenge_wait = FIRST_CHALLENGE_WAIT
-        self._challenge_unproven(now)
-        self._prefer(now)
-
-    def _prefer(self, now: float) -> None:
-        """Select the best socket whose path answers; any, if the one in use is gone.
-
-        That is the first which is not slower than another: frames that leave a slower leg when a
-        doubt has passed, in which they left by all of them, would be missed like lost ones.
-        """
-        assert self._connection is not None
-        open_paths = [
-            path
-            for socket in self._sockets
-            if (path := DirectPath(socket, self.server)) in self._connection.paths
-        ]
-        answering = [path for path in open_paths if self._connection.is_validated(path)]
-        if answering:
-            times = {path: self._connection.rtt(path) or 0.0 for path in answering}
-            limit = min(times.values()) + SWITCH_GAIN
-            chosen = next(path for path in answering if times[path] < limit)
-        elif self.local in self._sockets or not open_paths:
-            chosen = None
-        else:
-            chosen = open_paths[0]
-        if self.local not in self._sockets:
-            self.local = None
-        if chosen is not None and chosen != self._connection.selected:
-            self._connection.select(chosen)
-        if chosen is not None:
-            self.local = chosen.local
-        for dead in self._connection.paths:
-            if isinstance(dead, DirectPath) and dead.local not in self._sockets:
-                self._connection.close_path(dead, now)
-
-    def _conclude_hurry(self, since: float, now: float) -> None:
-        """Doubt the paths that did not answer, unless none did: then nobody knows better."""
-        assert self._connection is not None
-        self._hurried_at = None
-        self._hurry_again_at = now + self._hurry_pause
-        self._hurry_pause = min(LONGEST_HURRY_PAUSE, 2 * self._hurry_pause + HURRY_LIMIT)
-        paths = self._connection.paths
-        silent = [path for path in paths if not self._works(path, since)]
-        if 0 < len(silent) < len(paths):
-            for path in silent:
-                self._connection.doubt(path)
-            self._challenge_wait = FIRST_CHALLENGE_WAIT
-            self._challenge_unproven(now)
-            self._prefer(now)
-
-    def _works(self, path: PathAddress, since: float) -> bool:
-        """Whether the path carried something in both directions since then.
-
-        To be heard by it is not enough: the relay's leg goes there as well as back.
-        """
-        assert self._connection is not None
-        answers = self._connection.answers(path)
-        return answers.heard_at > since and answers.arrived_from >= since
-
-    def _challenge_unproven(self, now: float) -> None:
-        assert self._connection is not None
-        unproven = [
-            path for path in self._connection.paths if not self._connection.is_validated(path)
-        ]
-        for path in unproven:
-            self._connection.challenge(path)
-        self._challenge_at = now + self._challenge_wait if unproven else None
-        self._challenge_wait = min(2 * self._challenge_wait, LONGEST_CHALLENGE_WAIT)
-
-    def _react(self, now: float) -> list[ToPeer]:
-        assert self._connection is not None
-        messages: list[ToPeer] = []
-        for event in self._connection.poll():
-            match event:
-                case events.HandshakeConfirmed():
-                    self._give_up_at = None
-                    self._probe_at = now + PROBE_INTERVAL
-                    self._connection.send_stream_data(CONTROL_STREAM, encode(self._hello))
-                    self._move(now)
-                case events.PathValidated():
-                    self._prefer(now)
-                case events.AddressObserved(DirectPath(local=local), address):
-                    self.observed[local] = address
-                case events.StreamData(stream_id=stream, data=data) if stream == CONTROL_STREAM:
-                    messages += self._read(self._connection, data)
-                case events.Terminated(error_code, reason):
-                    self._end(error_code, reason)
-        return messages
-
-    def _read(self, connection: MultipathConnection, data: bytes) -> list[ToPeer]:
-        """Decode; a server that says what no server of ours says is not listened to any longer."""
-        try:
-            return self._decoder.feed(data)
-        except ProtocolError as error:
-            connection.close(error_code=1, reason_phrase=str(error))
-            return []
-
-    def _end(self, error_code: int, reason: str) -> None:
-        self._connection = None
-        self._give_up_at = None
-        if self.failure is None:
-            self.failure = (
-                f"The connection to the intermediate server at {self.server} ended: "
-                f"{reason or f'error {error_code:#x}'}."
-            )
+    def _try_again(self, now: float) -> None:
+        """Another attempt, by the next socket: one of them may lead nowhere."""
+        self._next_attempt_at = now + ATTEMPT_TIME
+        if not self._sockets:
+            self._next = None
+            return
+        first = self._attempts % len(self._sockets)
+        self._attempts += 1
+        self._next = self._connect()
+        self._next.set_sockets(self._sockets[first:] + self._sockets[:first], now)

@@ -32,13 +32,14 @@ from p2pquic.quic.connection import TIMER_SLACK, MultipathConnection
 from p2pquic.quic.frames import AddressDiscovery
 from p2pquic.quic.identity import Identity, peer_id
 from p2pquic.quic.packets import destination_connection_id, is_quic, opens_connection
-from p2pquic.session.control_link import CONTROL_ALPN, CONTROL_STREAM
+from p2pquic.session.control_connection import CONTROL_ALPN, CONTROL_STREAM
 from p2pquic.session.registry import RegistrationError, Registry
 from p2pquic.session.relay_switch import RelaySwitch
 from p2pquic.wire.relay_frame import is_relay_frame
 from p2pquic.wire.signaling import (
     LONGEST_REASON,
     PROTOCOL_VERSION,
+    REPLACED,
     Candidates,
     Connect,
     Leave,
@@ -66,7 +67,7 @@ class Client:
         self.connection = connection
         self.decoder = ToServerDecoder()
         self.peer: str | None = None  # known once the certificate is proved
-        self.info: MemberInfo | None = None  # in a room
+        self.registration: Register | None = None  # in a room
         self.sessions: dict[str, bytes] = {}  # the relay session with each other member
         self.stirred = True  # since the last flush: it may have something to say
         self.timer: float | None = None  # of the connection, as of the last flush
@@ -82,6 +83,11 @@ class Client:
         """Queue a message."""
         self.stirred = True
         self.connection.send_stream_data(CONTROL_STREAM, encode(message))
+
+    def close(self, reason: str, error_code: int = 0) -> None:
+        """Say goodbye, with the reason that a person may read."""
+        self.stirred = True
+        self.connection.close(error_code=error_code, reason_phrase=reason)
 
 
 class IntermediateSession:
@@ -137,8 +143,7 @@ class IntermediateSession:
                         self._react(client, now)
             case HangUpRequested(reason):
                 for client in self._clients:
-                    client.stirred = True
-                    client.connection.close(reason_phrase="the server stops")
+                    client.close("the server stops")
                 return [*self._flush(now), Log(Closed(reason)), Finish(reason)]
             case SocketsChanged() | MediaPacketReady() | ResilienceChosen():
                 pass  # the server's one socket stays, and it has no media
@@ -179,6 +184,9 @@ class IntermediateSession:
                     client.peer = peer_id(key_hash)
                 case events.StreamData(stream_id=stream, data=data) if stream == CONTROL_STREAM:
                     self._read(client, data, now)
+                case events.PathFollowed(path, before) if path != before:
+                    if before in client.connection.paths:  # or what comes next would wait for it
+                        client.connection.abandon_flight(before, now)
                 case events.Terminated():
                     self._leave(client)
                     self._clients.remove(client)
@@ -189,7 +197,7 @@ class IntermediateSession:
                 self._obey(client, message, now)
         except ProtocolError as error:
             self._records.append(Dropped(str(error), str(client.observed)))
-            client.connection.close(error_code=1, reason_phrase=str(error))
+            client.close(str(error), error_code=1)
 
     def _obey(self, client: Client, message: ToServer, now: float) -> None:
         match message:
@@ -208,6 +216,10 @@ class IntermediateSession:
                 self._leave(client)
 
     def _register(self, client: Client, message: Register) -> None:
+        """Let a peer into a room: for the first time, anew, or with another connection only.
+
+        Whoever proves the key is the peer, and the newest wins: the old connection may be dead.
+        """
         assert client.peer is not None
         if message.version != PROTOCOL_VERSION:
             client.send(
@@ -217,17 +229,36 @@ class IntermediateSession:
                 )
             )
             return
+        before = self._members.get(client.peer, client)
+        if before is not client:
+            if before.registration == message:
+                self._hand_over(before, client)
+                return
+            self._leave(before)
+            before.close("another peer with this key has registered", REPLACED)
         try:
-            others = self._registry.register(client.peer, message.room, message.role)
+            others = self._registry.register(
+                client.peer, message.room, message.role, message.instance
+            )
         except RegistrationError as error:
             client.send(Refused(str(error)[:LONGEST_REASON]))
             return
-        client.info = MemberInfo(client.peer, message.role)
+        client.registration = message
         self._members[client.peer] = client
         client.send(Welcome(client.peer, client.observed, others))
+        member = MemberInfo(client.peer, message.role, message.instance)
         for other in others:
-            self._members[other.peer].send(MemberJoined(client.info))
+            self._members[other.peer].send(MemberJoined(member))
         self._records.append(JoinedRecord(client.peer, message.role))
+
+    def _hand_over(self, before: Client, client: Client) -> None:
+        """A peer connected anew: nobody else need hear of it."""
+        assert client.peer is not None
+        client.registration, before.registration = before.registration, None
+        client.sessions, before.sessions = before.sessions, {}
+        before.close("this peer has connected anew")
+        self._members[client.peer] = client
+        client.send(Welcome(client.peer, client.observed, self._registry.others(client.peer)))
 
     def _connect(self, client: Client, other: str, now: float) -> None:
         """Open a relay session once both members have asked for it."""
@@ -245,14 +276,14 @@ class IntermediateSession:
             end.send(RelayOpened(peer, grant.session, grant.key, grant.ticket))
 
     def _leave(self, client: Client) -> None:
-        if client.peer is None or client.info is None:
+        if client.peer is None or client.registration is None:
             return
         for other in self._registry.leave(client.peer):
             self._members[other.peer].send(MemberLeft(client.peer))
             self._members[other.peer].sessions.pop(client.peer, None)
         client.sessions.clear()
         del self._members[client.peer]
-        client.info = None
+        client.registration = None
         self._records.append(LeftRecord(client.peer))
 
     def _flush(self, now: float) -> list[Action]:

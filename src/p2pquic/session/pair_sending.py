@@ -14,7 +14,7 @@ In lean manner there are no copies: where one would go, a small packet asks for 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from p2pquic.core.events import Resilience
 from p2pquic.core.frames import FRAME_CADENCE, RESEND_WINDOW, Frame

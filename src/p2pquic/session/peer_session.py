@@ -51,6 +51,7 @@ from p2pquic.session.pair_session import PairSession
 from p2pquic.wire import punch
 from p2pquic.wire.relay_frame import decode, is_relay_frame
 from p2pquic.wire.signaling import (
+    INSTANCE_SIZE,
     MOST_CANDIDATES,
     MOST_MEMBERS,
     PROTOCOL_VERSION,
@@ -104,7 +105,7 @@ class PeerSession:
             config.intermediate,
             identity,
             config.pin,
-            Register(PROTOCOL_VERSION, config.room, config.role),
+            Register(PROTOCOL_VERSION, config.room, config.role, entropy(INSTANCE_SIZE)),
         )
         self._pairs: dict[str, PairSession] = {}
         self._offered: dict[str, list[Candidate]] = {}
@@ -114,7 +115,9 @@ class PeerSession:
         self._registered = False
         self._frame = 0
         self._media_started = False
-        self._server_lost: str | None = None
+        self._server_lost: str | None = None  # for good
+        self._server_away = False
+        self._newcomers: dict[str, Member] = {}  # started anew, while we still talk to their past
         self._drops = DropLimit()
         self._actions: list[Action] = []
 
@@ -216,6 +219,7 @@ class PeerSession:
             match message:
                 case Welcome(peer, observed, members):
                     self._registered = True
+                    self._offered.clear()  # a server that was away knows nothing of us
                     self._log(Registered(peer, self._config.room, str(observed)))
                     for member in members:
                         self._meet(member, now)
@@ -243,8 +247,12 @@ class PeerSession:
         self._log(JoinedRecord(member.peer, member.role))
         sends = _talks(self._config.role) and _listens(member.role)
         receives = _talks(member.role) and _listens(self._config.role)
+        if not (sends or receives):
+            return
+        self._offered.pop(member.peer, None)
         old = self._pairs.get(member.peer)
-        if not (sends or receives) or (old is not None and not old.is_over):
+        if old is not None and not old.is_over:
+            self._meet_again(old, member)
             return
         if len(self._pairs) >= MOST_MEMBERS - 1:
             return  # a room has no more; a server that says otherwise is not heard
@@ -264,8 +272,30 @@ class PeerSession:
         if self._config.relay == "never":
             pair.use_punch_key(_punch_key_of_strangers(config.me, member.peer))
         self._pairs[member.peer] = pair
-        self._offered.pop(member.peer, None)
         self._control.send(Connect(member.peer))
+
+    def _meet_again(self, pair: PairSession, member: Member) -> None:
+        """The server was away, and has forgotten who calls whom; or the member was."""
+        if member.instance != pair.config.other.instance:
+            self._newcomers[member.peer] = member
+        elif not pair.is_connected:
+            self._control.send(Connect(member.peer))
+
+    def _call_newcomers(self, now: float) -> None:
+        """Call who was started anew, once the call with its past has fallen silent.
+
+        Until then there may be two of it: what the server says ends no call that lives.
+        """
+        for peer, member in list(self._newcomers.items()):
+            pair = self._pairs.get(peer)
+            if pair is not None and pair.is_connected and pair.doubted_since is None:
+                continue
+            del self._newcomers[peer]
+            if pair is not None:
+                pair.close("the other end was started anew")
+                self._actions += [*pair.flush(now), *pair.drain()]
+                del self._pairs[peer]
+            self._meet(member, now)
 
     def _part(self, peer: str) -> None:
         """The server lost sight of a member; a call that runs goes on without it."""
@@ -290,6 +320,8 @@ class PeerSession:
         """Everything ordered by one event: audio, then signaling, then the record of it."""
         sends: list[SendDatagram] = []
         others: list[Action] = []
+        if self._newcomers:
+            self._call_newcomers(now)
         for pair in self._pairs.values():
             sends += pair.flush(now)
             for action in pair.drain():
@@ -309,6 +341,7 @@ class PeerSession:
             for peer, pair in self._pairs.items()
             if not pair.is_over and (pair.is_connected or self._server_lost is None)
         }
+        self._note_absence_of_the_server()
         own, self._actions = self._actions, []
         actions = [*sends, *own, *others]
         if self._control.failure is not None:
@@ -329,6 +362,11 @@ class PeerSession:
         if pair.has_new_doubt():
             self._offered.pop(pair.remote, None)
             self._offer_candidates()
+
+    def _note_absence_of_the_server(self) -> None:
+        away, self._server_away = self._server_away, self._control.lost is not None
+        if self._server_away and not away:
+            self._log(Failed(f"{self._control.lost} It is tried again; calls go on."))
 
     def _on_server_lost(self, reason: str) -> list[Action]:
         """Without a server there is nobody to meet; running calls go on."""

@@ -58,7 +58,7 @@ class Registry:
         self._rooms: dict[str, _Room] = {}
         self._room_of: dict[str, str] = {}
 
-    def register(self, peer: str, room: str, role: Role) -> list[Member]:
+    def register(self, peer: str, room: str, role: Role, instance: bytes = b"") -> list[Member]:
         """Let `peer` in; give the members who were there before, who must be told.
 
         Raises:
@@ -71,7 +71,7 @@ class Registry:
         others = list(self._rooms[room].members.values()) if room in self._rooms else []
         if len(others) >= MOST_MEMBERS:
             raise RoomFullError(room)
-        self._rooms.setdefault(room, _Room()).members[peer] = Member(peer, role)
+        self._rooms.setdefault(room, _Room()).members[peer] = Member(peer, role, instance)
         self._room_of[peer] = room
         return others
 

@@ -18,12 +18,14 @@ from p2pquic.core.addresses import SocketAddress, require_unicast
 from p2pquic.core.errors import ProtocolError
 from p2pquic.wire.relay_frame import KEY_SIZE, LARGEST_TICKET, SESSION_SIZE
 
-PROTOCOL_VERSION = 1
+PROTOCOL_VERSION = 2
 LARGEST_MESSAGE = 16 * 1024  # bytes; the largest honest one, a full Welcome, has under 2 KiB
 MOST_CANDIDATES = 8  # addresses per peer; each costs the other side a probe
 MOST_MEMBERS = 16  # peers in a room; each pair of them is a call of its own
 LONGEST_ROOM_NAME = 64  # characters
 LONGEST_REASON = 500  # characters
+INSTANCE_SIZE = 8  # bytes
+REPLACED = 0x1000  # QUIC error code: another peer with this key has registered
 
 PeerId = Annotated[str, Meta(pattern=r"\A[0-9a-f]{32}\Z")]
 """The first 16 bytes of the SHA-256 of the peer's public key (SPKI), as hexadecimal digits."""
@@ -33,6 +35,9 @@ Round = Annotated[int, Meta(ge=0, le=0xFFFFFFFF)]
 """Counts a peer's lists of candidates; a higher round cancels a lower."""
 
 Role = Literal["sender", "receiver", "both"]
+Instance = Annotated[bytes, Meta(max_length=INSTANCE_SIZE)]
+"""Random, made at a peer's start: tells one that was started anew from one that connects anew."""
+
 CandidateKind = Literal["host", "server-reflexive", "peer-reflexive"]
 
 
@@ -61,6 +66,7 @@ class Member(msgspec.Struct, frozen=True):
 
     peer: PeerId
     role: Role
+    instance: Instance = b""
 
 
 class Register(_Message, frozen=True):
@@ -69,6 +75,7 @@ class Register(_Message, frozen=True):
     version: Annotated[int, Meta(ge=1)]
     room: Room
     role: Role
+    instance: Instance = b""
 
 
 class Connect(_Message, frozen=True):
