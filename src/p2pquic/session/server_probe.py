@@ -21,7 +21,7 @@ from p2pquic.quic.config import ConnectionConfig
 from p2pquic.quic.connection import TIMER_SLACK, MultipathConnection
 from p2pquic.quic.frames import AddressDiscovery
 from p2pquic.quic.identity import Identity
-from p2pquic.session.control_link import CONTROL_ALPN
+from p2pquic.session.control_connection import CONTROL_ALPN
 
 PROBE_LIMIT = 3.0  # seconds; in which QUIC sends a lost first packet again several times
 
