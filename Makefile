@@ -12,6 +12,7 @@ KEY ?= out/intermediate.key
 SCENARIO ?=
 RUNS ?= 40
 OUT ?= out/lab-full
+DIST ?= dist
 SEED ?= 0
 
 BIN := .venv/bin
@@ -26,12 +27,12 @@ the server at $(INTERMEDIATE_ADDR) prints its sha256:... when it starts. Add PIN
 JOIN = $(P2PQUIC) peer --intermediate $(INTERMEDIATE_ADDR) --pin $(USED_PIN) --room "$(ROOM)"
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check intermediate peer ps pr cert build monitor lab lab-full worlds bench lock \
-	clean
+.PHONY: help demo test check intermediate peer ps pr cert build monitor doctor lab lab-full worlds \
+	bench lock clean
 
 help: ## Show this.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
-	@echo "Variables: INTERMEDIATE_ADDR PIN ROOM ROLE MEDIA SINK SCENARIO RUNS OUT SEED, as in make ps ROOM=attic"
+	@echo "Variables: INTERMEDIATE_ADDR PIN ROOM ROLE MEDIA SINK SCENARIO RUNS OUT SEED DIST, as in make ps ROOM=attic"
 
 demo: $(SOUND) ## Hear and see a call survive a move, on this machine alone.
 	$(P2PQUIC) lab run break-before-make --demo
@@ -60,11 +61,15 @@ pr: $(SOUND) ## Join ROOM as a receiver, playing on SINK.
 cert: $(READY) ## Make the server's certificate, if there is none, and print its pin.
 	@$(FINGERPRINT)
 
-build: $(READY) ## Build the package into dist/.
-	$(BIN)/python -m build --no-isolation
+build: $(READY) ## Build wheel and sdist into DIST.
+	$(BIN)/python -m build --no-isolation --outdir "$(DIST)"
 
 monitor: $(READY) ## Show this host's address changes as they happen.
 	$(P2PQUIC) monitor
+
+doctor: $(READY) ## Say whether a call can be made here, and by INTERMEDIATE_ADDR if it is given.
+	$(P2PQUIC) doctor $(if $(filter-out file,$(origin INTERMEDIATE_ADDR)),--intermediate \
+		$(INTERMEDIATE_ADDR)) $(if $(PIN),--pin $(PIN))
 
 lab: $(SOUND) ## List the lab's scenarios, or run SCENARIO.
 	$(P2PQUIC) lab $(if $(SCENARIO),run $(SCENARIO),list)

@@ -1,6 +1,6 @@
 """The command line: parse, call, print.
 
-    p2pquic intermediate | peer | monitor | lab | bench
+    p2pquic intermediate | peer | monitor | doctor | lab | bench
 
 Exit codes: 0 done, 1 it did not work out, 2 the command was wrong. Everything heavy is imported by
 the command that needs it, so that `--help` answers at once.
@@ -123,6 +123,15 @@ def _run_monitor(options: argparse.Namespace) -> int:
     return watch_addresses(destination)
 
 
+def _run_doctor(options: argparse.Namespace) -> int:
+    from p2pquic.quic.identity import parse_fingerprint
+
+    pins = [parse_fingerprint(pin) for pin in options.pin]
+    from p2pquic.doctor.command import run_doctor
+
+    return run_doctor(options.intermediate, pins, resolve)
+
+
 def _run_lab(arguments: list[str]) -> int:
     from p2pquic.lab.command import main as lab_main  # it reads its own words
 
@@ -227,6 +236,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     monitor.add_argument("--intermediate", metavar="HOST:PORT", help="only what reaches this")
     monitor.set_defaults(run=_run_monitor)
+    _add_doctor(commands, common)
     commands.add_parser("lab", help="measure calls through moves; see p2pquic lab --help")
     _add_bench(commands, common)
     return parser
@@ -298,6 +308,29 @@ def _add_peer(commands: Commands, traced: argparse.ArgumentParser) -> None:
     command.add_argument("--key", metavar="FILE", help="its PEM key")
     command.add_argument("--once", action="store_true", help="end with the media, do not repeat it")
     command.set_defaults(run=_run_peer)
+
+
+def _add_doctor(commands: Commands, common: argparse.ArgumentParser) -> None:
+    command = commands.add_parser(
+        "doctor",
+        parents=[common],
+        help="say whether a call can be made here, and what to do if not",
+    )
+    command.add_argument(
+        "--intermediate",
+        metavar="HOST:PORT",
+        action="append",
+        default=[],
+        help="a server to ask; two, at different addresses, show more of the NAT",
+    )
+    command.add_argument(
+        "--pin",
+        metavar="sha256:HEX",
+        action="append",
+        default=[],
+        help="the server's key, as it prints it; repeated if each server has its own",
+    )
+    command.set_defaults(run=_run_doctor)
 
 
 def _add_bench(commands: Commands, common: argparse.ArgumentParser) -> None:

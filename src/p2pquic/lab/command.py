@@ -9,11 +9,9 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import os
 import secrets
 import signal
 from collections.abc import Sequence
-from contextlib import closing
 from pathlib import Path
 from typing import get_args
 
@@ -121,14 +119,10 @@ def _choose_world(wanted: str, console: Console) -> World:
     """Real kernels where this machine allows it; asking makes this process able to."""
     if wanted == "simulator":
         return "simulator"
-    from p2pquic.lab.namespaces import Namespace, gain_rights, require_programs
+    from p2pquic.lab.requirements import check_lab
 
     try:
-        gain_rights()
-        require_programs()
-        with closing(Namespace("trial")) as trial:
-            os.close(trial.open_tun("tun0"))
-            trial.set_sysctls({"ipv4/ip_forward": "1"})
+        check_lab()
     except MissingRequirementError as error:
         if wanted == "kernel":
             raise

@@ -44,8 +44,8 @@ def check_requirements(*, media: str | None, sink: str | None) -> None:
         check_sink(sink)
 
 
-def check_elements(names: Iterable[str]) -> None:
-    """See that GStreamer and these elements of it are installed.
+def check_elements(names: Iterable[str], limit: float = PROBE_TIMEOUT) -> None:
+    """See that GStreamer and these elements of it are installed; each is given `limit` seconds.
 
     Raises:
         MissingRequirementError: one is not.
@@ -54,12 +54,28 @@ def check_elements(names: Iterable[str]) -> None:
         if shutil.which(program) is None:
             raise MissingRequirementError(f"{program} is missing. {INSTALL_HINT}")
     for name in sorted(set(names)):
-        if subprocess.run([INSPECT, "--exists", name], env=environment()).returncode != 0:
+        if not has_element(name, limit):
             raise MissingRequirementError(f"GStreamer's element {name} is missing. {INSTALL_HINT}")
 
 
-def check_media(media: str) -> None:
-    """Decode the first bit of `media` to see that there is audio in it.
+def has_element(name: str, limit: float = PROBE_TIMEOUT) -> bool:
+    """Whether GStreamer, which must be installed, has this element.
+
+    Raises:
+        MissingRequirementError: it does not say so within `limit` seconds.
+    """
+    try:
+        answer = subprocess.run([INSPECT, "--exists", name], env=environment(), timeout=limit)
+    except subprocess.TimeoutExpired:
+        raise MissingRequirementError(
+            f"{INSPECT} does not answer within {limit:.0f} s. Its first start looks at all "
+            "plugins: run it once by hand, then try again."
+        ) from None
+    return answer.returncode == 0
+
+
+def check_media(media: str, limit: float = PROBE_TIMEOUT) -> None:
+    """Decode the first bit of `media` within `limit` seconds to see that there is audio in it.
 
     Raises:
         UsageError, MissingRequirementError: there is none.
@@ -70,7 +86,7 @@ def check_media(media: str) -> None:
 
     match media:
         case "mic":
-            _probe("autoaudiosrc ! audioconvert ! fakesink num-buffers=1", blame)
+            _probe("autoaudiosrc ! audioconvert ! fakesink num-buffers=1", blame, limit)
         case "tone":
             pass
         case _:
@@ -79,12 +95,13 @@ def check_media(media: str) -> None:
                     "filesrc location=/dev/stdin ! decodebin ! audioconvert"
                     " ! fakesink num-buffers=1",
                     blame,
+                    limit,
                     stdin=file,
                 )
 
 
-def check_sink(sink: str) -> None:
-    """Open the sound card, or create the file.
+def check_sink(sink: str, limit: float = PROBE_TIMEOUT) -> None:
+    """Open the sound card within `limit` seconds, or see that the file can be written.
 
     Raises:
         UsageError, MissingRequirementError: that cannot be done.
@@ -95,6 +112,7 @@ def check_sink(sink: str) -> None:
                 "audiotestsrc wave=silence num-buffers=1 ! audioconvert ! audioresample"
                 " ! autoaudiosink",
                 lambda reason: playout_error("speaker", reason),
+                limit,
             )
         case "none":
             pass
@@ -105,6 +123,7 @@ def check_sink(sink: str) -> None:
 def _probe(
     pipeline: str,
     blame: Callable[[str], P2PQuicError],
+    limit: float,
     stdin: IO[bytes] | int = subprocess.DEVNULL,
 ) -> None:
     """Run a pipeline that ends by itself.
@@ -118,11 +137,11 @@ def _probe(
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             env=environment(),
-            timeout=PROBE_TIMEOUT,
+            timeout=limit,
             text=True,
             errors="replace",
         )
     except subprocess.TimeoutExpired:
-        raise blame(f"nothing came within {PROBE_TIMEOUT:.0f} s") from None
+        raise blame(f"nothing came within {limit:.0f} s") from None
     if probe.returncode != 0 or "WARNING: from element" in probe.stdout:
         raise blame(complaint_in(probe.stdout))

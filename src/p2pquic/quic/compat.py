@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
+import aioquic
 from aioquic import tls
 from aioquic.quic import connection, packet_builder, recovery, stream
 from aioquic.quic.congestion import reno
@@ -133,6 +134,11 @@ def missing_names(
         known = _names_in_code(cls)
         missing += [f"{cls.__name__}.{name}" for name in names if name not in known]
     return sorted(missing)
+
+
+def installed_version() -> str:
+    """The version of the aioquic that is installed."""
+    return aioquic.__version__
 
 
 def require_aioquic() -> None:
