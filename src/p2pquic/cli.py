@@ -79,17 +79,21 @@ def _run_intermediate(options: argparse.Namespace) -> int:
 
 
 def _run_peer(options: argparse.Namespace) -> int:
-    if options.pin is None:
-        raise UsageError(
-            "--pin is missing: without it anybody could pose as the intermediate server. "
-            "The server prints its sha256:... when it starts."
-        )
     intermediate = resolve(options.intermediate)
     if (options.cert is None) != (options.key is None):
         raise UsageError("--cert and --key belong together: give both or neither.")
+    from p2pquic.peer.known_servers import KnownServers, Pin
+    from p2pquic.peer.memory import Memory
     from p2pquic.quic.identity import Identity, parse_fingerprint
 
-    pin = parse_fingerprint(options.pin)
+    known_servers = None
+    if options.pin is None:
+        known_servers = KnownServers(data_directory())
+        pin = known_servers.pin(options.intermediate)
+    else:
+        pin = Pin(
+            parse_fingerprint(options.pin), "Correct --pin if its owner confirms the new key."
+        )
     identity = (
         Identity.generate()
         if options.cert is None
@@ -110,6 +114,7 @@ def _run_peer(options: argparse.Namespace) -> int:
             buffer=options.buffer,
             give_up=options.give_up,
             identity=identity,
+            memory=Memory(options.intermediate, known_servers),
             once=options.once,
             trace=options.trace,
         )
@@ -166,8 +171,9 @@ def _look_up(text: str) -> SocketAddress:
 
 def data_directory() -> Path:
     """Where this user's programs keep their data (XDG base directory specification)."""
-    base = os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share"
-    return Path(base) / "p2pquic"
+    told = Path(os.environ.get("XDG_DATA_HOME", ""))
+    base = told if told.is_absolute() else Path.home() / ".local" / "share"  # as it demands
+    return base / "p2pquic"
 
 
 def _buffer(text: str) -> DelayBounds:
@@ -252,7 +258,11 @@ def _add_peer(commands: Commands, traced: argparse.ArgumentParser) -> None:
         default=DEFAULT_INTERMEDIATE,
         help="the server (default: %(default)s)",
     )
-    command.add_argument("--pin", metavar="sha256:HEX", help="the server's key, as it prints it")
+    command.add_argument(
+        "--pin",
+        metavar="sha256:HEX",
+        help="the server's key, as it prints it (default: the key it had when first met)",
+    )
     command.add_argument("--role", choices=("sender", "receiver", "both"), default="both")
     command.add_argument("--room", metavar="NAME", default="lobby", help="default: %(default)s")
     command.add_argument(

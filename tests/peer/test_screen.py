@@ -26,6 +26,7 @@ from p2pquic.core.trace import (
     Record,
     Registered,
     ResilienceChanged,
+    ServerTrusted,
 )
 from p2pquic.peer.screen import RECENT_EVENTS, CallView, sentence
 from p2pquic.peer.terminal import PlainLines, draw, manner_after
@@ -60,6 +61,12 @@ def drawn(view: CallView, *, keys: bool = False) -> str:
         (
             Registered("a" * 32, "lobby", "203.0.113.5:4433"),
             "In room lobby as aaaaaaaa; the server sees us at 203.0.113.5:4433.",
+        ),
+        (
+            ServerTrusted("203.0.113.10:12345", "sha256:abcd"),
+            "First contact with the server at 203.0.113.10:12345: from now on its key sha256:abcd "
+            "is trusted. Compare it with what the server printed at its start; if they differ, "
+            "somebody else answered.",
         ),
         (MemberJoined(BOB, "sender"), "b0b0b0b0 is in the room (sender)."),
         (MemberLeft(BOB), "b0b0b0b0 left the room."),

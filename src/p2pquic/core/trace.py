@@ -37,6 +37,15 @@ class Listening(Record):
 
 
 @dataclass(frozen=True)
+class ServerTrusted(Record):
+    """The server at `address` proved to hold a key that nobody had told us: taken on trust."""
+
+    event = "server_trusted"
+    address: str
+    fingerprint: str
+
+
+@dataclass(frozen=True)
 class Registered(Record):
     """The server accepted us into a room and saw us at `observed`."""
 

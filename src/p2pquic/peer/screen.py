@@ -30,6 +30,7 @@ from p2pquic.core.trace import (
     Record,
     Registered,
     ResilienceChanged,
+    ServerTrusted,
 )
 from p2pquic.peer.send_costs import SendCosts
 
@@ -134,6 +135,12 @@ def sentence(record: Record) -> str | None:
     match record:
         case FrameSent() | FrameReceived():
             return None  # first of all: a hundred a second
+        case ServerTrusted(address, fingerprint):
+            return (
+                f"First contact with the server at {address}: from now on its key {fingerprint} "
+                "is trusted. Compare it with what the server printed at its start; if they differ, "
+                "somebody else answered."
+            )
         case Registered(peer, room, observed):
             return f"In room {room} as {short(peer)}; the server sees us at {observed}."
         case AddressChanged(added, removed):

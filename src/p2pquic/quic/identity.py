@@ -101,7 +101,7 @@ class Identity:
     @property
     def fingerprint(self) -> str:
         """The key as `--pin` takes it: `sha256:` and 64 hexadecimal digits."""
-        return FINGERPRINT_PREFIX + self.key_hash.hex()
+        return fingerprint(self.key_hash)
 
 
 def key_hash(certificate: x509.Certificate) -> bytes:
@@ -115,6 +115,11 @@ def key_hash(certificate: x509.Certificate) -> bytes:
 def peer_id(key_hash: bytes) -> str:
     """The peer id that belongs to a key hash."""
     return key_hash[:PEER_ID_BYTES].hex()
+
+
+def fingerprint(key_hash: bytes) -> str:
+    """A key hash as people compare it: `sha256:` and 64 hexadecimal digits."""
+    return FINGERPRINT_PREFIX + key_hash.hex()
 
 
 def parse_fingerprint(text: str) -> bytes:

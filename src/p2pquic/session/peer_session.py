@@ -40,14 +40,16 @@ from p2pquic.core.trace import (
     Record,
     Registered,
     ResilienceChanged,
+    ServerTrusted,
 )
 from p2pquic.core.trace import MemberJoined as JoinedRecord
 from p2pquic.core.trace import MemberLeft as LeftRecord
-from p2pquic.quic.identity import Identity
+from p2pquic.quic.identity import Identity, fingerprint
 from p2pquic.quic.packets import destination_connection_id, is_quic
 from p2pquic.session.control_link import ControlLink
 from p2pquic.session.pair_config import PairConfig, RelayUse
 from p2pquic.session.pair_session import PairSession
+from p2pquic.session.server_key import ServerKey
 from p2pquic.wire import punch
 from p2pquic.wire.relay_frame import decode, is_relay_frame
 from p2pquic.wire.signaling import (
@@ -76,19 +78,21 @@ from p2pquic.wire.signaling import (
 class PeerConfig:
     """What a person asks of a peer.
 
-    `pin` is the SHA-256 of the server's public key (SPKI), 32 bytes. `give_up` is how many
-    seconds a call may hear nothing before it ends, `buffer` how long what it hears may wait for
-    its turn.
+    `pin` is the SHA-256 of the server's public key (SPKI), 32 bytes; with None the key that the
+    server proves to hold is taken on trust, and reported (`ServerTrusted`). `pin_advice` tells a
+    person what to do if the server shows another. `give_up` is how many seconds a call may hear
+    nothing before it ends, `buffer` how long what it hears may wait for its turn.
     """
 
     intermediate: SocketAddress
-    pin: bytes
+    pin: bytes | None
     role: Literal["sender", "receiver", "both"]
     room: str
     resilience: Resilience = "hedged"
     relay: RelayUse = "auto"
     give_up: float = 60.0
     buffer: DelayBounds = field(default_factory=DelayBounds)
+    pin_advice: str = ""
 
 
 class PeerSession:
@@ -104,7 +108,7 @@ class PeerSession:
         self._control = ControlLink(
             config.intermediate,
             identity,
-            config.pin,
+            ServerKey(config.pin, config.pin_advice),
             Register(PROTOCOL_VERSION, config.room, config.role, entropy(INSTANCE_SIZE)),
         )
         self._pairs: dict[str, PairSession] = {}
@@ -215,6 +219,8 @@ class PeerSession:
     # ---- what the server says ----------------------------------------------------------------
 
     def _obey(self, messages: list[ToPeer], now: float) -> None:
+        if (key_hash := self._control.key.take_newly_trusted()) is not None:
+            self._log(ServerTrusted(str(self._config.intermediate), fingerprint(key_hash)))
         for message in messages:
             match message:
                 case Welcome(peer, observed, members):

@@ -1,0 +1,76 @@
+"""Real processes on loopback: whom a peer trusts and remembers from one run to the next."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from p2pquic.core.trace import Listening, Record, Registered, ServerTrusted
+from tests.peer.test_call_on_loopback import EXIT_PATIENCE, running, trace_of
+
+pytestmark = pytest.mark.slow
+
+
+@contextmanager
+def server(directory: Path, name: str, port: int = 0) -> Iterator[Listening]:
+    """An intermediate server whose key is called `name`."""
+    keys = f"--cert {name}.pem --key {name}.key"
+    with running(f"intermediate --listen 127.0.0.1:{port} {keys}", directory) as process:
+        listening = next(trace_of(process)).record
+        assert isinstance(listening, Listening)
+        yield listening
+
+
+def until_registered(join: str, directory: Path) -> list[Record]:
+    """What a peer writes until it is in the room; it leaves then."""
+    seen: list[Record] = []
+    with running(f"{join} --role receiver --sink none", directory) as peer:
+        for entry in trace_of(peer):
+            seen.append(entry.record)
+            if isinstance(entry.record, Registered):
+                break
+        peer.send_signal(signal.SIGINT)
+        assert peer.wait(EXIT_PATIENCE) == 0
+    return seen
+
+
+def test_the_first_key_of_a_server_is_trusted_and_another_refused(tmp_path: Path) -> None:
+    known = tmp_path / "p2pquic" / "known_servers"
+    with server(tmp_path, "first") as first:
+        join = f"peer --intermediate {first.address}"
+        pinned = until_registered(f"{join} --pin {first.fingerprint}", tmp_path)
+        assert not known.exists(), "--pin is not for the file"
+        seen = until_registered(join, tmp_path)
+        assert ServerTrusted(first.address, first.fingerprint) in seen
+        assert known.read_text() == f"{first.address} {first.fingerprint}\n"
+        again = until_registered(join, tmp_path)
+        assert not [each for each in pinned + again if isinstance(each, ServerTrusted)]
+    with server(tmp_path, "second", int(first.address.rpartition(":")[2])) as second:
+        refused = subprocess.run(
+            [
+                sys.executable,
+                "-m",
+                "p2pquic",
+                *join.split(),
+                "--role",
+                "receiver",
+                "--sink",
+                "none",
+            ],
+            env={**os.environ, "XDG_DATA_HOME": str(tmp_path)},
+            capture_output=True,
+            text=True,
+            timeout=20.0,
+        )
+        assert refused.returncode == 1
+        for part in (first.fingerprint, second.fingerprint, f"line 1 of {known}", "--pin"):
+            assert part in refused.stderr
+        assert known.read_text() == f"{first.address} {first.fingerprint}\n"
+        until_registered(f"{join} --pin {second.fingerprint}", tmp_path)
