@@ -55,6 +55,8 @@ def chosen_by(words: str, monkeypatch: pytest.MonkeyPatch, data: Path) -> PeerOp
         (f"peer --pin {PIN} --intermediate 10.0.0.1:65536", "'10.0.0.1:65536' is not an address"),
         (f"peer --pin {PIN} --intermediate 10.0.0.1:0", "has port 0"),
         (f"peer --pin {PIN} --intermediate 0.0.0.0:1", "stands for every address"),
+        (f"peer --pin {PIN} --cert only.pem", "--cert and --key belong together"),
+        (f"peer --pin {PIN} --ephemeral --cert a --key b", "not both"),
         ("intermediate --listen here", "'here' is not an address"),
         ("intermediate --cert only.pem", "--cert and --key belong together"),
         ("intermediate --listen 203.0.113.77:4433", "Cannot listen on 203.0.113.77:4433"),
@@ -143,6 +145,20 @@ def test_without_a_pin_the_known_key_is_the_pin(
     told = chosen_by(f"--intermediate localhost:1 --pin {PIN}", monkeypatch, tmp_path).pin
     assert told is not None
     assert told.key_hash == bytes.fromhex("ab" * 32), "--pin wins"
+
+
+def test_a_user_is_the_same_peer_again_unless_ephemeral(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    data = tmp_path / "data"
+    ephemeral = chosen_by(f"--pin {PIN} --ephemeral", monkeypatch, data).identity
+    assert not data.exists(), "it leaves nothing behind"
+    first, second = (chosen_by(f"--pin {PIN}", monkeypatch, data).identity for _ in range(2))
+    assert first.peer_id == second.peer_id != ephemeral.peer_id
+    first.save(tmp_path / "own.pem", tmp_path / "own.key")
+    words = f"--pin {PIN} --cert {tmp_path}/own.pem --key {tmp_path}/own.key"
+    assert chosen_by(words, monkeypatch, tmp_path / "other").identity.peer_id == first.peer_id
+    assert not (tmp_path / "other").exists()
 
 
 def test_a_damaged_file_of_servers_is_a_sentence(

@@ -15,7 +15,8 @@ import signal
 import socket
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
@@ -82,9 +83,12 @@ def _run_peer(options: argparse.Namespace) -> int:
     intermediate = resolve(options.intermediate)
     if (options.cert is None) != (options.key is None):
         raise UsageError("--cert and --key belong together: give both or neither.")
+    if options.ephemeral and options.cert is not None:
+        raise UsageError("--ephemeral makes a new identity, --cert and --key name one: not both.")
     from p2pquic.peer.known_servers import KnownServers, Pin
     from p2pquic.peer.memory import Memory
-    from p2pquic.quic.identity import Identity, parse_fingerprint
+    from p2pquic.peer.peer import PeerOptions, run_peer
+    from p2pquic.quic.identity import parse_fingerprint
 
     known_servers = None
     if options.pin is None:
@@ -94,31 +98,40 @@ def _run_peer(options: argparse.Namespace) -> int:
         pin = Pin(
             parse_fingerprint(options.pin), "Correct --pin if its owner confirms the new key."
         )
-    identity = (
-        Identity.generate()
-        if options.cert is None
-        else Identity.load(Path(options.cert), Path(options.key))
-    )
-    from p2pquic.peer.peer import PeerOptions, run_peer
-
-    return run_peer(
-        PeerOptions(
-            intermediate=intermediate,
-            pin=pin,
-            role=options.role,
-            room=options.room,
-            media=options.media,
-            sink=options.sink,
-            resilience=options.resilience,
-            relay=options.relay,
-            buffer=options.buffer,
-            give_up=options.give_up,
-            identity=identity,
-            memory=Memory(options.intermediate, known_servers),
-            once=options.once,
-            trace=options.trace,
+    with _identity(options) as identity:
+        return run_peer(
+            PeerOptions(
+                intermediate=intermediate,
+                pin=pin,
+                role=options.role,
+                room=options.room,
+                media=options.media,
+                sink=options.sink,
+                resilience=options.resilience,
+                relay=options.relay,
+                buffer=options.buffer,
+                give_up=options.give_up,
+                identity=identity,
+                memory=Memory(options.intermediate, known_servers),
+                once=options.once,
+                trace=options.trace,
+            )
         )
-    )
+
+
+@contextmanager
+def _identity(options: argparse.Namespace) -> Iterator[Identity]:
+    """Who a peer is; the lasting identity is nobody else's meanwhile."""
+    from p2pquic.peer.lasting_identity import lasting_identity
+    from p2pquic.quic.identity import Identity
+
+    if options.cert is not None:
+        yield Identity.load(Path(options.cert), Path(options.key))
+    elif options.ephemeral:
+        yield Identity.generate()
+    else:
+        with lasting_identity(data_directory()) as identity:
+            yield identity or Identity.generate()
 
 
 def _run_monitor(options: argparse.Namespace) -> int:
@@ -203,6 +216,8 @@ def _give_up(text: str) -> float:
 
 
 if TYPE_CHECKING:
+    from p2pquic.quic.identity import Identity
+
     Commands = argparse._SubParsersAction[argparse.ArgumentParser]
 
 
@@ -303,9 +318,12 @@ def _add_peer(commands: Commands, traced: argparse.ArgumentParser) -> None:
         help="end a call that heard nothing for so long (default: 60)",
     )
     command.add_argument(
-        "--cert", metavar="FILE", help="PEM certificate of this peer (default: a new one)"
+        "--cert", metavar="FILE", help="PEM certificate of this peer (default: your lasting one)"
     )
     command.add_argument("--key", metavar="FILE", help="its PEM key")
+    command.add_argument(
+        "--ephemeral", action="store_true", help="be somebody new, for this run only"
+    )
     command.add_argument("--once", action="store_true", help="end with the media, do not repeat it")
     command.set_defaults(run=_run_peer)
 
