@@ -15,6 +15,7 @@ from p2pquic.cli import data_directory, main, resolve
 from p2pquic.core.addresses import SocketAddress
 from p2pquic.core.errors import UsageError
 from p2pquic.core.jitter_buffer import DelayBounds
+from p2pquic.core.trace import Connected
 from p2pquic.peer.peer import PeerOptions
 
 PIN = "sha256:" + "ab" * 32
@@ -56,6 +57,8 @@ def chosen_by(words: str, monkeypatch: pytest.MonkeyPatch, data: Path) -> PeerOp
         (f"peer --pin {PIN} --intermediate 10.0.0.1:0", "has port 0"),
         (f"peer --pin {PIN} --intermediate 0.0.0.0:1", "stands for every address"),
         (f"peer --pin {PIN} --cert only.pem", "--cert and --key belong together"),
+        (f"peer --pin {PIN} --only {'ab' * 15}", "is no peer id of 32 hexadecimal digits"),
+        (f"peer --pin {PIN} --only {'xy' * 16}", "is no peer id of 32 hexadecimal digits"),
         (f"peer --pin {PIN} --ephemeral --cert a --key b", "not both"),
         ("intermediate --listen here", "'here' is not an address"),
         ("intermediate --cert only.pem", "--cert and --key belong together"),
@@ -150,15 +153,23 @@ def test_without_a_pin_the_known_key_is_the_pin(
 def test_a_user_is_the_same_peer_again_unless_ephemeral(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    data = tmp_path / "data"
+    data, met = tmp_path / "data", Connected("b0" * 16, "relay", "client", "00")
     ephemeral = chosen_by(f"--pin {PIN} --ephemeral", monkeypatch, data).identity
+    chosen_by(f"--pin {PIN} --ephemeral", monkeypatch, data).memory.notice(met)
     assert not data.exists(), "it leaves nothing behind"
     first, second = (chosen_by(f"--pin {PIN}", monkeypatch, data).identity for _ in range(2))
     assert first.peer_id == second.peer_id != ephemeral.peer_id
     first.save(tmp_path / "own.pem", tmp_path / "own.key")
     words = f"--pin {PIN} --cert {tmp_path}/own.pem --key {tmp_path}/own.key"
-    assert chosen_by(words, monkeypatch, tmp_path / "other").identity.peer_id == first.peer_id
+    named = chosen_by(words, monkeypatch, tmp_path / "other")
+    named.memory.notice(met)
+    assert named.identity.peer_id == first.peer_id
     assert not (tmp_path / "other").exists()
+
+
+def test_calls_can_be_had_with_some_alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    words = f"--pin {PIN} --only {'AB' * 16} --only {'cd' * 16}"
+    assert chosen_by(words, monkeypatch, tmp_path).only == {"ab" * 16, "cd" * 16}
 
 
 def test_a_damaged_file_of_servers_is_a_sentence(

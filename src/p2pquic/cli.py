@@ -30,6 +30,7 @@ DEFAULT_LISTEN = "0.0.0.0:12345"
 DEFAULT_INTERMEDIATE = "127.0.0.1:12345"
 SHORTEST_BUFFER, LONGEST_BUFFER = 20, 2000  # ms: one frame; what nobody would call a talk
 LONGEST_WAIT = 86_400  # seconds, a day
+PEER_ID_DIGITS = 32  # hexadecimal: fewer could be had by trying keys
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -85,6 +86,7 @@ def _run_peer(options: argparse.Namespace) -> int:
         raise UsageError("--cert and --key belong together: give both or neither.")
     if options.ephemeral and options.cert is not None:
         raise UsageError("--ephemeral makes a new identity, --cert and --key name one: not both.")
+    from p2pquic.peer.known_peers import KnownPeers
     from p2pquic.peer.known_servers import KnownServers, Pin
     from p2pquic.peer.memory import Memory
     from p2pquic.peer.peer import PeerOptions, run_peer
@@ -96,9 +98,11 @@ def _run_peer(options: argparse.Namespace) -> int:
         pin = known_servers.pin(options.intermediate)
     else:
         pin = Pin(
-            parse_fingerprint(options.pin), "Correct --pin if its owner confirms the new key."
+            parse_fingerprint(options.pin),
+            "Correct --pin if whoever runs the server confirms the other key.",
         )
-    with _identity(options) as identity:
+    with _identity(options) as (identity, is_lasting):
+        known_peers = KnownPeers(data_directory()) if is_lasting else None
         return run_peer(
             PeerOptions(
                 intermediate=intermediate,
@@ -112,7 +116,8 @@ def _run_peer(options: argparse.Namespace) -> int:
                 buffer=options.buffer,
                 give_up=options.give_up,
                 identity=identity,
-                memory=Memory(options.intermediate, known_servers),
+                memory=Memory(options.intermediate, known_servers, known_peers),
+                only=frozenset(options.only),
                 once=options.once,
                 trace=options.trace,
             )
@@ -120,18 +125,18 @@ def _run_peer(options: argparse.Namespace) -> int:
 
 
 @contextmanager
-def _identity(options: argparse.Namespace) -> Iterator[Identity]:
-    """Who a peer is; the lasting identity is nobody else's meanwhile."""
+def _identity(options: argparse.Namespace) -> Iterator[tuple[Identity, bool]]:
+    """Who a peer is, and whether that is the lasting identity: nobody else's meanwhile."""
     from p2pquic.peer.lasting_identity import lasting_identity
     from p2pquic.quic.identity import Identity
 
     if options.cert is not None:
-        yield Identity.load(Path(options.cert), Path(options.key))
+        yield Identity.load(Path(options.cert), Path(options.key)), False
     elif options.ephemeral:
-        yield Identity.generate()
+        yield Identity.generate(), False
     else:
         with lasting_identity(data_directory()) as identity:
-            yield identity or Identity.generate()
+            yield identity or Identity.generate(), identity is not None
 
 
 def _run_monitor(options: argparse.Namespace) -> int:
@@ -213,6 +218,16 @@ def _give_up(text: str) -> float:
             f"{text!r} is no number of seconds above 0 and up to a day ({LONGEST_WAIT})"
         )
     return seconds
+
+
+def _peer_id(text: str) -> str:
+    digits = text.lower()
+    if len(digits) != PEER_ID_DIGITS or not set(digits) <= set("0123456789abcdef"):
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is no peer id of {PEER_ID_DIGITS} hexadecimal digits, as a peer says of "
+            "itself when it starts"
+        )
+    return digits
 
 
 if TYPE_CHECKING:
@@ -322,7 +337,17 @@ def _add_peer(commands: Commands, traced: argparse.ArgumentParser) -> None:
     )
     command.add_argument("--key", metavar="FILE", help="its PEM key")
     command.add_argument(
-        "--ephemeral", action="store_true", help="be somebody new, for this run only"
+        "--ephemeral",
+        action="store_true",
+        help="be somebody new, for this run only, and remember nobody",
+    )
+    command.add_argument(
+        "--only",
+        metavar="PEER_ID",
+        type=_peer_id,
+        action="append",
+        default=[],
+        help="have calls with this peer alone; give it again for others (default: everybody)",
     )
     command.add_argument("--once", action="store_true", help="end with the media, do not repeat it")
     command.set_defaults(run=_run_peer)

@@ -12,7 +12,17 @@ from pathlib import Path
 
 import pytest
 
-from p2pquic.core.trace import Listening, Record, Registered, ServerTrusted
+from p2pquic.core.trace import (
+    Connected,
+    Listening,
+    MemberIgnored,
+    MemberJoined,
+    PeerRecognised,
+    Record,
+    Registered,
+    ServerTrusted,
+)
+from p2pquic.quic.identity import Identity
 from tests.peer.test_call_on_loopback import EXIT_PATIENCE, running, trace_of
 
 pytestmark = pytest.mark.slow
@@ -74,3 +84,46 @@ def test_the_first_key_of_a_server_is_trusted_and_another_refused(tmp_path: Path
             assert part in refused.stderr
         assert known.read_text() == f"{first.address} {first.fingerprint}\n"
         until_registered(f"{join} --pin {second.fingerprint}", tmp_path)
+
+
+def test_a_user_is_one_peer_who_remembers_others_and_calls_whom_it_likes(tmp_path: Path) -> None:
+    wanted, unwanted = Identity.generate(), Identity.generate()
+    wanted.save(tmp_path / "wanted.pem", tmp_path / "wanted.key")
+    unwanted.save(tmp_path / "unwanted.pem", tmp_path / "unwanted.key")
+    with server(tmp_path, "server") as listening:
+        join = f"peer --intermediate {listening.address} --pin {listening.fingerprint}"
+        hear = f"{join} --role receiver --sink none"
+        send = f"{join} --role sender --media tone --only {wanted.peer_id}"
+        ours = []
+        with running(f"{hear} --cert unwanted.pem --key unwanted.key", tmp_path) as stranger:
+            next(each for each in trace_of(stranger) if isinstance(each.record, Registered))
+            with running(f"{hear} --cert wanted.pem --key wanted.key", tmp_path) as friend:
+                next(each for each in trace_of(friend) if isinstance(each.record, Registered))
+                for _ in range(2):
+                    with running(send, tmp_path) as peer:
+                        ours.append(until_recognised(peer))
+                        peer.send_signal(signal.SIGINT)
+                        assert peer.wait(EXIT_PATIENCE) == 0
+    first, second = ours
+    for seen in ours:
+        assert MemberIgnored(unwanted.peer_id, "receiver") in seen
+        assert [each.peer for each in seen if isinstance(each, MemberJoined)] == [wanted.peer_id]
+        assert [each.remote for each in seen if isinstance(each, Connected)] == [wanted.peer_id]
+    assert first[-1] == PeerRecognised(wanted.peer_id, "")
+    assert isinstance(second[-1], PeerRecognised)
+    assert second[-1].last_met.endswith("Z")
+    (us,) = {each.peer for seen in ours for each in seen if isinstance(each, Registered)}
+    assert (
+        us
+        == Identity.load(*(tmp_path / "p2pquic" / f"peer.{end}" for end in ("pem", "key"))).peer_id
+    )
+
+
+def until_recognised(peer: subprocess.Popen[str]) -> list[Record]:
+    """What a peer writes until it says whether it knows whom it called."""
+    seen: list[Record] = []
+    for entry in trace_of(peer):
+        seen.append(entry.record)
+        if isinstance(entry.record, PeerRecognised):
+            break
+    return seen

@@ -67,6 +67,18 @@ class Connected(Record):
 
 
 @dataclass(frozen=True)
+class PeerRecognised(Record):
+    """`remote` was met in an earlier call, last at `last_met` (ISO 8601, UTC); empty if never.
+
+    It follows `connected`, so the peer has proved its key.
+    """
+
+    event = "peer_recognised"
+    remote: str
+    last_met: str
+
+
+@dataclass(frozen=True)
 class FrameSent(Record):
     """A copy of audio frame `seq` left on a path."""
 
@@ -248,6 +260,15 @@ class MemberLeft(Record):
 
     event = "member_left"
     peer: str
+
+
+@dataclass(frozen=True)
+class MemberIgnored(Record):
+    """Another peer is in the room with whom we want no call (`--only`); it learns nothing of us."""
+
+    event = "member_ignored"
+    peer: str
+    role: str
 
 
 @dataclass(frozen=True)

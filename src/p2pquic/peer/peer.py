@@ -42,7 +42,7 @@ class PeerOptions:
     """What a person chooses; `media` and `sink` as the command line takes them.
 
     Without a `pin` the server's key is taken on trust, and given to `memory`. `give_up`: seconds a
-    call may hear nothing before it ends.
+    call may hear nothing before it ends. `only`: peer ids to have calls with; empty for everybody.
     """
 
     intermediate: SocketAddress
@@ -57,6 +57,7 @@ class PeerOptions:
     relay: Literal["auto", "only", "never"] = "auto"
     buffer: DelayBounds = field(default_factory=DelayBounds)
     give_up: float = 60.0
+    only: frozenset[str] = frozenset()
     once: bool = False
     trace: str | None = None
 
@@ -138,6 +139,7 @@ def _create_session(options: PeerOptions) -> PeerSession:
         relay=options.relay,
         give_up=options.give_up,
         buffer=options.buffer,
+        only=options.only,
     )
     return PeerSession(config, options.identity, os.urandom)
 

@@ -21,11 +21,13 @@ from p2pquic.core.trace import (
     FrameReceived,
     FrameSent,
     Interruption,
+    MemberIgnored,
     MemberJoined,
     MemberLeft,
     PathKind,
     PathSelected,
     PathStatistics,
+    PeerRecognised,
     PlayoutReport,
     Record,
     Registered,
@@ -149,6 +151,12 @@ def sentence(record: Record) -> str | None:
             return f"{short(peer)} is in the room ({role})."
         case MemberLeft(peer):
             return f"{short(peer)} left the room."
+        case MemberIgnored(peer, role):
+            return f"{short(peer)} is in the room ({role}) and is not called: --only names others."
+        case PeerRecognised(remote, last_met):
+            if not last_met:
+                return f"You have not met {short(remote)} before."
+            return f"You have met {short(remote)} before, last on {last_met[:10]}."
         case Connected(remote, kind):
             return f"Connected to {short(remote)}, {_by(kind)}."
         case PathSelected():

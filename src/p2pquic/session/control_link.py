@@ -151,6 +151,8 @@ class ControlLink:
                     f"The intermediate server at {self.server} does not answer any more."
                 )
                 self._attempts, self._next_attempt_at = 0, now
+            if self._next is not None and self._next.ended is not None:
+                self.lost = self._next.ended  # it answers, and worse: with another key, perhaps
             if now >= self._next_attempt_at:
                 self._try_again(now)
         else:

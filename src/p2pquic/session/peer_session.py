@@ -36,6 +36,7 @@ from p2pquic.core.trace import (
     Closed,
     Dropped,
     Failed,
+    MemberIgnored,
     Observed,
     Record,
     Registered,
@@ -81,7 +82,8 @@ class PeerConfig:
     `pin` is the SHA-256 of the server's public key (SPKI), 32 bytes; with None the key that the
     server proves to hold is taken on trust, and reported (`ServerTrusted`). `pin_advice` tells a
     person what to do if the server shows another. `give_up` is how many seconds a call may hear
-    nothing before it ends, `buffer` how long what it hears may wait for its turn.
+    nothing before it ends, `buffer` how long what it hears may wait for its turn. `only` are the
+    peer ids to have calls with; empty for everybody.
     """
 
     intermediate: SocketAddress
@@ -93,6 +95,7 @@ class PeerConfig:
     give_up: float = 60.0
     buffer: DelayBounds = field(default_factory=DelayBounds)
     pin_advice: str = ""
+    only: frozenset[str] = frozenset()
 
 
 class PeerSession:
@@ -120,7 +123,7 @@ class PeerSession:
         self._frame = 0
         self._media_started = False
         self._server_lost: str | None = None  # for good
-        self._server_away = False
+        self._server_away: str | None = None  # why, as we told
         self._newcomers: dict[str, Member] = {}  # started anew, while we still talk to their past
         self._drops = DropLimit()
         self._actions: list[Action] = []
@@ -250,6 +253,9 @@ class PeerSession:
 
     def _meet(self, member: Member, now: float) -> None:
         """Call a member if one of us has something for the other."""
+        if self._config.only and member.peer not in self._config.only:
+            self._log(MemberIgnored(member.peer, member.role))
+            return
         self._log(JoinedRecord(member.peer, member.role))
         sends = _talks(self._config.role) and _listens(member.role)
         receives = _talks(member.role) and _listens(self._config.role)
@@ -370,9 +376,9 @@ class PeerSession:
             self._offer_candidates()
 
     def _note_absence_of_the_server(self) -> None:
-        away, self._server_away = self._server_away, self._control.lost is not None
-        if self._server_away and not away:
-            self._log(Failed(f"{self._control.lost} It is tried again; calls go on."))
+        told, self._server_away = self._server_away, self._control.lost
+        if self._server_away not in (None, told):
+            self._log(Failed(f"{self._server_away} It is tried again; calls go on."))
 
     def _on_server_lost(self, reason: str) -> list[Action]:
         """Without a server there is nobody to meet; running calls go on."""
