@@ -136,6 +136,16 @@ def test_data_lives_where_the_user_keeps_it(monkeypatch: pytest.MonkeyPatch) -> 
     assert data_directory().parts[-3:] == (".local", "share", "p2pquic")
 
 
+def test_who_has_no_home_is_told_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    def homeless() -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.delenv("XDG_DATA_HOME")
+    monkeypatch.setattr(Path, "home", homeless)
+    with pytest.raises(UsageError, match="Set XDG_DATA_HOME"):
+        data_directory()
+
+
 def test_without_a_pin_the_known_key_is_the_pin(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

@@ -188,10 +188,20 @@ def _look_up(text: str) -> SocketAddress:
 
 
 def data_directory() -> Path:
-    """Where this user's programs keep their data (XDG base directory specification)."""
+    """Where this user's programs keep their data (XDG base directory specification).
+
+    Raises:
+        UsageError: this user has no home directory.
+    """
     told = Path(os.environ.get("XDG_DATA_HOME", ""))
-    base = told if told.is_absolute() else Path.home() / ".local" / "share"  # as it demands
-    return base / "p2pquic"
+    if told.is_absolute():  # any other is to be ignored
+        return told / "p2pquic"
+    try:
+        return Path.home() / ".local" / "share" / "p2pquic"
+    except RuntimeError:
+        raise UsageError(
+            "You have no home directory to keep keys in. Set XDG_DATA_HOME to a folder of yours."
+        ) from None
 
 
 def _buffer(text: str) -> DelayBounds:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -84,6 +85,23 @@ def test_the_first_key_of_a_server_is_trusted_and_another_refused(tmp_path: Path
             assert part in refused.stderr
         assert known.read_text() == f"{first.address} {first.fingerprint}\n"
         until_registered(f"{join} --pin {second.fingerprint}", tmp_path)
+
+
+def test_of_two_first_contacts_with_different_keys_the_second_is_refused(tmp_path: Path) -> None:
+    known, other_key = tmp_path / "p2pquic" / "known_servers", f"sha256:{'ab' * 32}"
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    command = f"peer --intermediate localhost:{port} --ephemeral --role receiver --sink none"
+    with running(command, tmp_path, stderr=subprocess.PIPE) as peer:
+        next(trace_of(peer))  # by now it has found the server unknown
+        known.parent.mkdir(exist_ok=True)
+        known.write_text(f"localhost:{port} {other_key}\n")
+        with server(tmp_path, "server", port):
+            assert peer.wait(20.0) == 1
+        assert peer.stderr is not None
+        assert f"showed {other_key} to another process just now" in peer.stderr.read()
+    assert known.read_text() == f"localhost:{port} {other_key}\n"
 
 
 def test_a_user_is_one_peer_who_remembers_others_and_calls_whom_it_likes(tmp_path: Path) -> None:
