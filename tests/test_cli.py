@@ -15,10 +15,25 @@ from p2pquic.cli import data_directory, main, resolve
 from p2pquic.core.addresses import SocketAddress
 from p2pquic.core.errors import UsageError
 from p2pquic.core.jitter_buffer import DelayBounds
+from p2pquic.core.trace import Connected
 from p2pquic.peer.peer import PeerOptions
 
 PIN = "sha256:" + "ab" * 32
 HEAVY = ("aioquic", "matplotlib", "numpy", "rich", "cryptography", "asyncio")
+
+
+def chosen_by(words: str, monkeypatch: pytest.MonkeyPatch, data: Path) -> PeerOptions:
+    """What `p2pquic peer` would do with these words and this data folder."""
+    chosen: list[PeerOptions] = []
+
+    def run_peer(options: PeerOptions) -> int:
+        chosen.append(options)
+        return 0
+
+    monkeypatch.setattr("p2pquic.peer.peer.run_peer", run_peer)
+    monkeypatch.setenv("XDG_DATA_HOME", str(data))
+    assert main(["peer", *words.split()]) == 0
+    return chosen[0]
 
 
 @pytest.mark.parametrize(
@@ -26,7 +41,6 @@ HEAVY = ("aioquic", "matplotlib", "numpy", "rich", "cryptography", "asyncio")
     [
         ("", "the following arguments are required: COMMAND"),
         ("dance", "invalid choice: 'dance'"),
-        ("peer", "--pin is missing"),
         ("peer --pin sha256:abc", "is not a key fingerprint"),
         (f"peer --pin {PIN} --role listener", "invalid choice: 'listener'"),
         (f"peer --pin {PIN} --resilience cold", "invalid choice: 'cold'"),
@@ -42,6 +56,10 @@ HEAVY = ("aioquic", "matplotlib", "numpy", "rich", "cryptography", "asyncio")
         (f"peer --pin {PIN} --intermediate 10.0.0.1:65536", "'10.0.0.1:65536' is not an address"),
         (f"peer --pin {PIN} --intermediate 10.0.0.1:0", "has port 0"),
         (f"peer --pin {PIN} --intermediate 0.0.0.0:1", "stands for every address"),
+        (f"peer --pin {PIN} --cert only.pem", "--cert and --key belong together"),
+        (f"peer --pin {PIN} --only {'ab' * 15}", "is no peer id of 32 hexadecimal digits"),
+        (f"peer --pin {PIN} --only {'xy' * 16}", "is no peer id of 32 hexadecimal digits"),
+        (f"peer --pin {PIN} --ephemeral --cert a --key b", "not both"),
         ("intermediate --listen here", "'here' is not an address"),
         ("intermediate --cert only.pem", "--cert and --key belong together"),
         ("intermediate --listen 203.0.113.77:4433", "Cannot listen on 203.0.113.77:4433"),
@@ -92,17 +110,14 @@ def test_a_host_name_is_looked_up() -> None:
     ],
 )
 def test_patience_is_a_matter_of_taste(
-    words: str, give_up: float, buffer: DelayBounds, monkeypatch: pytest.MonkeyPatch
+    words: str,
+    give_up: float,
+    buffer: DelayBounds,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
 ) -> None:
-    chosen: list[PeerOptions] = []
-
-    def run_peer(options: PeerOptions) -> int:
-        chosen.append(options)
-        return 0
-
-    monkeypatch.setattr("p2pquic.peer.peer.run_peer", run_peer)
-    assert main(["peer", "--pin", PIN, *words.split()]) == 0
-    assert (chosen[0].give_up, chosen[0].buffer) == (give_up, buffer)
+    chosen = chosen_by(f"--pin {PIN} {words}", monkeypatch, tmp_path)
+    assert (chosen.give_up, chosen.buffer) == (give_up, buffer)
 
 
 def test_the_version_is_told(capsys: pytest.CaptureFixture[str]) -> None:
@@ -114,8 +129,67 @@ def test_the_version_is_told(capsys: pytest.CaptureFixture[str]) -> None:
 def test_data_lives_where_the_user_keeps_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_DATA_HOME", "/data")
     assert data_directory() == Path("/data/p2pquic")
+    for told in ("", "data"):  # a relative path is to be ignored
+        monkeypatch.setenv("XDG_DATA_HOME", told)
+        assert data_directory().parts[-3:] == (".local", "share", "p2pquic")
     monkeypatch.delenv("XDG_DATA_HOME")
     assert data_directory().parts[-3:] == (".local", "share", "p2pquic")
+
+
+def test_who_has_no_home_is_told_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    def homeless() -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.delenv("XDG_DATA_HOME")
+    monkeypatch.setattr(Path, "home", homeless)
+    with pytest.raises(UsageError, match="Set XDG_DATA_HOME"):
+        data_directory()
+
+
+def test_without_a_pin_the_known_key_is_the_pin(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    assert chosen_by("--intermediate localhost:1", monkeypatch, tmp_path).pin is None
+    (tmp_path / "p2pquic").mkdir(exist_ok=True)
+    (tmp_path / "p2pquic" / "known_servers").write_text(f"localhost:1 sha256:{'cd' * 32}\n")
+    known = chosen_by("--intermediate localhost:1", monkeypatch, tmp_path).pin
+    assert known is not None
+    assert known.key_hash == bytes.fromhex("cd" * 32)
+    told = chosen_by(f"--intermediate localhost:1 --pin {PIN}", monkeypatch, tmp_path).pin
+    assert told is not None
+    assert told.key_hash == bytes.fromhex("ab" * 32), "--pin wins"
+
+
+def test_a_user_is_the_same_peer_again_unless_ephemeral(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    data, met = tmp_path / "data", Connected("b0" * 16, "relay", "client", "00")
+    ephemeral = chosen_by(f"--pin {PIN} --ephemeral", monkeypatch, data).identity
+    chosen_by(f"--pin {PIN} --ephemeral", monkeypatch, data).memory.notice(met)
+    assert not data.exists(), "it leaves nothing behind"
+    first, second = (chosen_by(f"--pin {PIN}", monkeypatch, data).identity for _ in range(2))
+    assert first.peer_id == second.peer_id != ephemeral.peer_id
+    first.save(tmp_path / "own.pem", tmp_path / "own.key")
+    words = f"--pin {PIN} --cert {tmp_path}/own.pem --key {tmp_path}/own.key"
+    named = chosen_by(words, monkeypatch, tmp_path / "other")
+    named.memory.notice(met)
+    assert named.identity.peer_id == first.peer_id
+    assert not (tmp_path / "other").exists()
+
+
+def test_calls_can_be_had_with_some_alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    words = f"--pin {PIN} --only {'AB' * 16} --only {'cd' * 16}"
+    assert chosen_by(words, monkeypatch, tmp_path).only == {"ab" * 16, "cd" * 16}
+
+
+def test_a_damaged_file_of_servers_is_a_sentence(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
+    (tmp_path / "p2pquic").mkdir()
+    (tmp_path / "p2pquic" / "known_servers").write_text("localhost:1\n")
+    assert main(["peer", "--intermediate", "localhost:1"]) == 2
+    assert "Line 1 of" in capsys.readouterr().err
 
 
 def test_help_imports_nothing_heavy() -> None:

@@ -15,7 +15,8 @@ import signal
 import socket
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
@@ -29,6 +30,7 @@ DEFAULT_LISTEN = "0.0.0.0:12345"
 DEFAULT_INTERMEDIATE = "127.0.0.1:12345"
 SHORTEST_BUFFER, LONGEST_BUFFER = 20, 2000  # ms: one frame; what nobody would call a talk
 LONGEST_WAIT = 86_400  # seconds, a day
+PEER_ID_DIGITS = 32  # hexadecimal: fewer could be had by trying keys
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -79,41 +81,62 @@ def _run_intermediate(options: argparse.Namespace) -> int:
 
 
 def _run_peer(options: argparse.Namespace) -> int:
-    if options.pin is None:
-        raise UsageError(
-            "--pin is missing: without it anybody could pose as the intermediate server. "
-            "The server prints its sha256:... when it starts."
-        )
     intermediate = resolve(options.intermediate)
     if (options.cert is None) != (options.key is None):
         raise UsageError("--cert and --key belong together: give both or neither.")
-    from p2pquic.quic.identity import Identity, parse_fingerprint
-
-    pin = parse_fingerprint(options.pin)
-    identity = (
-        Identity.generate()
-        if options.cert is None
-        else Identity.load(Path(options.cert), Path(options.key))
-    )
+    if options.ephemeral and options.cert is not None:
+        raise UsageError("--ephemeral makes a new identity, --cert and --key name one: not both.")
+    from p2pquic.peer.known_peers import KnownPeers
+    from p2pquic.peer.known_servers import KnownServers, Pin
+    from p2pquic.peer.memory import Memory
     from p2pquic.peer.peer import PeerOptions, run_peer
+    from p2pquic.quic.identity import parse_fingerprint
 
-    return run_peer(
-        PeerOptions(
-            intermediate=intermediate,
-            pin=pin,
-            role=options.role,
-            room=options.room,
-            media=options.media,
-            sink=options.sink,
-            resilience=options.resilience,
-            relay=options.relay,
-            buffer=options.buffer,
-            give_up=options.give_up,
-            identity=identity,
-            once=options.once,
-            trace=options.trace,
+    known_servers = None
+    if options.pin is None:
+        known_servers = KnownServers(data_directory())
+        pin = known_servers.pin(options.intermediate)
+    else:
+        pin = Pin(
+            parse_fingerprint(options.pin),
+            "Correct --pin if whoever runs the server confirms the other key.",
         )
-    )
+    with _identity(options) as (identity, is_lasting):
+        known_peers = KnownPeers(data_directory()) if is_lasting else None
+        return run_peer(
+            PeerOptions(
+                intermediate=intermediate,
+                pin=pin,
+                role=options.role,
+                room=options.room,
+                media=options.media,
+                sink=options.sink,
+                resilience=options.resilience,
+                relay=options.relay,
+                buffer=options.buffer,
+                give_up=options.give_up,
+                identity=identity,
+                memory=Memory(options.intermediate, known_servers, known_peers),
+                only=frozenset(options.only),
+                once=options.once,
+                trace=options.trace,
+            )
+        )
+
+
+@contextmanager
+def _identity(options: argparse.Namespace) -> Iterator[tuple[Identity, bool]]:
+    """Who a peer is, and whether that is the lasting identity: nobody else's meanwhile."""
+    from p2pquic.peer.lasting_identity import lasting_identity
+    from p2pquic.quic.identity import Identity
+
+    if options.cert is not None:
+        yield Identity.load(Path(options.cert), Path(options.key)), False
+    elif options.ephemeral:
+        yield Identity.generate(), False
+    else:
+        with lasting_identity(data_directory()) as identity:
+            yield identity or Identity.generate(), identity is not None
 
 
 def _run_monitor(options: argparse.Namespace) -> int:
@@ -174,9 +197,20 @@ def _look_up(text: str) -> SocketAddress:
 
 
 def data_directory() -> Path:
-    """Where this user's programs keep their data (XDG base directory specification)."""
-    base = os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share"
-    return Path(base) / "p2pquic"
+    """Where this user's programs keep their data (XDG base directory specification).
+
+    Raises:
+        UsageError: this user has no home directory.
+    """
+    told = Path(os.environ.get("XDG_DATA_HOME", ""))
+    if told.is_absolute():  # any other is to be ignored
+        return told / "p2pquic"
+    try:
+        return Path.home() / ".local" / "share" / "p2pquic"
+    except RuntimeError:
+        raise UsageError(
+            "You have no home directory to keep keys in. Set XDG_DATA_HOME to a folder of yours."
+        ) from None
 
 
 def _buffer(text: str) -> DelayBounds:
@@ -205,7 +239,19 @@ def _give_up(text: str) -> float:
     return seconds
 
 
+def _peer_id(text: str) -> str:
+    digits = text.lower()
+    if len(digits) != PEER_ID_DIGITS or not set(digits) <= set("0123456789abcdef"):
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is no peer id of {PEER_ID_DIGITS} hexadecimal digits, as a peer says of "
+            "itself when it starts"
+        )
+    return digits
+
+
 if TYPE_CHECKING:
+    from p2pquic.quic.identity import Identity
+
     Commands = argparse._SubParsersAction[argparse.ArgumentParser]
 
 
@@ -262,7 +308,11 @@ def _add_peer(commands: Commands, traced: argparse.ArgumentParser) -> None:
         default=DEFAULT_INTERMEDIATE,
         help="the server (default: %(default)s)",
     )
-    command.add_argument("--pin", metavar="sha256:HEX", help="the server's key, as it prints it")
+    command.add_argument(
+        "--pin",
+        metavar="sha256:HEX",
+        help="the server's key, as it prints it (default: the key it had when first met)",
+    )
     command.add_argument("--role", choices=("sender", "receiver", "both"), default="both")
     command.add_argument("--room", metavar="NAME", default="lobby", help="default: %(default)s")
     command.add_argument(
@@ -303,9 +353,22 @@ def _add_peer(commands: Commands, traced: argparse.ArgumentParser) -> None:
         help="end a call that heard nothing for so long (default: 60)",
     )
     command.add_argument(
-        "--cert", metavar="FILE", help="PEM certificate of this peer (default: a new one)"
+        "--cert", metavar="FILE", help="PEM certificate of this peer (default: your lasting one)"
     )
     command.add_argument("--key", metavar="FILE", help="its PEM key")
+    command.add_argument(
+        "--ephemeral",
+        action="store_true",
+        help="be somebody new, for this run only, and remember nobody",
+    )
+    command.add_argument(
+        "--only",
+        metavar="PEER_ID",
+        type=_peer_id,
+        action="append",
+        default=[],
+        help="have calls with this peer alone; give it again for others (default: everybody)",
+    )
     command.add_argument("--once", action="store_true", help="end with the media, do not repeat it")
     command.set_defaults(run=_run_peer)
 

@@ -22,12 +22,15 @@ TEST_PATIENCE = 30.0  # seconds after which a process is killed, so that no test
 
 
 @contextmanager
-def running(command: str, directory: Path) -> Iterator[subprocess.Popen[str]]:
+def running(
+    command: str, directory: Path, *, stderr: int | None = None
+) -> Iterator[subprocess.Popen[str]]:
     """A p2pquic process in `directory`, its trace on a pipe; killed at the end if it still runs."""
     process = subprocess.Popen(
         [sys.executable, "-m", "p2pquic", *command.split(), "--trace", "-"],
         cwd=directory,
         stdout=subprocess.PIPE,
+        stderr=stderr,
         text=True,
         env={**os.environ, "XDG_DATA_HOME": str(directory)},
     )

@@ -18,14 +18,17 @@ from p2pquic.core.trace import (
     FrameReceived,
     FrameSent,
     Interruption,
+    MemberIgnored,
     MemberJoined,
     MemberLeft,
     PathSelected,
     PathStatistics,
+    PeerRecognised,
     PlayoutReport,
     Record,
     Registered,
     ResilienceChanged,
+    ServerTrusted,
 )
 from p2pquic.peer.screen import RECENT_EVENTS, CallView, sentence
 from p2pquic.peer.terminal import PlainLines, draw, manner_after
@@ -61,7 +64,22 @@ def drawn(view: CallView, *, keys: bool = False) -> str:
             Registered("a" * 32, "lobby", "203.0.113.5:4433"),
             "In room lobby as aaaaaaaa; the server sees us at 203.0.113.5:4433.",
         ),
+        (
+            ServerTrusted("203.0.113.10:12345", "sha256:abcd"),
+            "First contact with the server at 203.0.113.10:12345: from now on its key sha256:abcd "
+            "is trusted. Compare it with what the server printed at its start; if they differ, "
+            "somebody else answered.",
+        ),
         (MemberJoined(BOB, "sender"), "b0b0b0b0 is in the room (sender)."),
+        (
+            MemberIgnored(BOB, "sender"),
+            "b0b0b0b0 is in the room (sender) and is not called: --only names others.",
+        ),
+        (
+            PeerRecognised(BOB, "2026-11-20T18:03:11Z"),
+            "You have met b0b0b0b0 before, last on 2026-11-20.",
+        ),
+        (PeerRecognised(BOB, ""), "You have not met b0b0b0b0 before."),
         (MemberLeft(BOB), "b0b0b0b0 left the room."),
         (Connected(BOB, "relay", "client", "00"), "Connected to b0b0b0b0, through the relay."),
         (DIRECT, "To b0b0b0b0 directly, over wlan0: it answered first."),

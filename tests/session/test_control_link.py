@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import heapq
 import itertools
+from collections.abc import Callable
 
 import pytest
 
@@ -14,6 +15,7 @@ from p2pquic.quic.identity import Identity
 from p2pquic.session.control_connection import HURRY_LIMIT, PROBE_INTERVAL
 from p2pquic.session.control_link import ControlLink
 from p2pquic.session.intermediate_session import IntermediateSession
+from p2pquic.session.server_key import ServerKey
 from p2pquic.wire.signaling import PROTOCOL_VERSION, Leave, MemberLeft, Register, ToPeer
 from tests.session.relay_world import SECRET, counting_entropy
 
@@ -27,7 +29,13 @@ ROUND_TRIP = 2 * DELAY
 class World:
     """A link with its sockets, the real server, and networks that fall silent."""
 
-    def __init__(self, *sockets: LocalSocket) -> None:
+    def __init__(
+        self,
+        *sockets: LocalSocket,
+        server_key: Identity | None = None,
+        pin: Callable[[Identity], bytes | None] = lambda server: server.key_hash,
+        advice: str = "",
+    ) -> None:
         self.now = 1000.0
         self.dead: set[LocalSocket] = set()
         self.dead_upward: set[LocalSocket] = set()
@@ -37,18 +45,19 @@ class World:
         self.spoke_on: set[LocalSocket | None] = set()  # what the server heard us on
         self._air: list[tuple[float, int, LocalSocket, bytes, bool]] = []
         self._order = itertools.count()
-        identity = Identity.generate()
-        self.server = IntermediateSession(LISTEN, identity, SECRET, counting_entropy())
+        self.server_key = server_key or Identity.generate()
+        self.server = IntermediateSession(LISTEN, self.server_key, SECRET, counting_entropy())
         self.link = ControlLink(
             LISTEN.address,
             Identity.generate(),
-            identity.key_hash,
+            ServerKey(pin(self.server_key), advice),
             Register(PROTOCOL_VERSION, "room", "both"),
         )
         self.link.set_sockets(sockets, self.now)
         self.run(2.0)
-        assert self.link.local == sockets[0]
-        assert set(self.link.observed) == set(sockets)
+        if self.link.failure is None:
+            assert self.link.local == sockets[0]
+            assert set(self.link.observed) == set(sockets)
         self.heard.clear()
 
     def run(self, seconds: float) -> None:
@@ -207,7 +216,7 @@ def test_before_the_server_is_known_there_is_nothing_to_hurry() -> None:
     link = ControlLink(
         SocketAddress("198.51.100.4", 4433),
         Identity.generate(),
-        bytes(32),
+        ServerKey(bytes(32)),
         Register(PROTOCOL_VERSION, "room", "both"),
     )
     link.hurry(0.0)
@@ -242,3 +251,30 @@ def test_what_was_said_into_a_dead_path_is_said_again_with_the_move(speaker: str
         assert world.server._clients[0].registration is None
     else:
         assert world.heard == [MemberLeft("0a" * 16)]
+
+
+def test_without_a_pin_the_first_key_is_trusted_and_told_once() -> None:
+    world = World(WLAN, pin=lambda _: None)
+    assert world.link.key.take_newly_trusted() == world.server_key.key_hash
+    assert world.link.key.take_newly_trusted() is None
+
+
+def test_a_pinned_key_is_not_news() -> None:
+    assert World(WLAN).link.key.take_newly_trusted() is None
+
+
+def test_another_key_than_the_pin_is_refused_with_both_keys_and_advice() -> None:
+    other = Identity.generate()
+    world = World(WLAN, pin=lambda _: other.key_hash, advice="Look into the file.")
+    assert world.link.failure is not None
+    for part in (other.fingerprint, world.server_key.fingerprint, "was refused", "Look into"):
+        assert part in world.link.failure
+    assert world.link.key.take_newly_trusted() is None
+
+
+def test_a_key_that_the_server_shows_and_does_not_hold_is_not_trusted() -> None:
+    impostor = Identity(Identity.generate().private_key, Identity.generate().certificate)
+    world = World(WLAN, server_key=impostor, pin=lambda _: None)
+    assert world.link.key.take_newly_trusted() is None
+    assert world.link.failure is not None
+    assert "0x133" in world.link.failure  # RFC 8446 4.4.3: decrypt_error, for a wrong signature

@@ -18,6 +18,7 @@ from p2pquic.quic.identity import Identity
 from p2pquic.session.control_connection import CONTROL_ALPN
 from p2pquic.session.control_link import ControlLink
 from p2pquic.session.intermediate_session import MOST_STRANGERS, IntermediateSession
+from p2pquic.session.server_key import ServerKey
 from p2pquic.wire.signaling import (
     PROTOCOL_VERSION,
     Member,
@@ -90,7 +91,7 @@ class Room:
     def join(self, identity: Identity, instance: bytes) -> LocalSocket:
         """A link of its own, by a socket of its own, which names it."""
         hello = Register(PROTOCOL_VERSION, "room", "both", instance)
-        link = ControlLink(LISTEN.address, identity, self.identity.key_hash, hello)
+        link = ControlLink(LISTEN.address, identity, ServerKey(self.identity.key_hash), hello)
         socket = LocalSocket("192.0.2.1", 5000 + len(self.links), "eth0")
         self.links[socket], self.told[socket] = link, []
         link.set_sockets([socket], self.now)

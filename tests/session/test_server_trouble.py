@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import os
 from typing import TypeVar
 
 import pytest
@@ -12,6 +13,8 @@ from p2pquic.core.trace import Closed, Failed, FrameReceived, PathSelected, Reco
 from p2pquic.lab.catalogue import scenario_named
 from p2pquic.lab.scenarios import FRAME_CADENCE, Change
 from p2pquic.lab.simulator import Simulation, VirtualHost
+from p2pquic.quic.identity import Identity
+from p2pquic.session.intermediate_session import IntermediateSession
 
 R = TypeVar("R", bound=Record)
 BACK_WITHIN = 2.0  # seconds from the server's return until it knows us again
@@ -132,3 +135,19 @@ def test_a_peer_that_was_started_anew_is_called_anew() -> None:
     assert ended == ["the other end was started anew"]
     assert call.longest_gap(call.other, call.begin) < 2.0
     assert call.told(call.mover, FrameReceived)[-1][0] > call.now - 0.1
+
+
+def test_a_server_that_comes_back_with_another_key_is_refused_and_the_call_goes_on() -> None:
+    call = Call("break-before-make")
+    (listen,) = call.server.sockets.values()
+    other = Identity.generate()
+    call.server.program = lambda: IntermediateSession(listen, other, bytes(32), os.urandom)
+    call.away_for(3.0)
+    call.run_for(5.0)
+    for host in (call.mover, call.other):
+        assert not call.told(host, Registered)
+        away, refused = [record.message for _, record in call.told(host, Failed)]
+        assert "does not answer any more" in away
+        assert f"shows the key {other.fingerprint}" in refused, "told once, not at every attempt"
+        assert host.finished is None
+        assert call.longest_gap(host, call.begin) < 0.1

@@ -68,9 +68,8 @@ def call_cost(seconds: int) -> CallCost:
     with tempfile.TemporaryDirectory(prefix="p2pquic-bench-") as name, ExitStack() as stack:
         directory = Path(name)
         server = stack.enter_context(start_server(directory))
-        command = (
-            f"peer --intermediate {server.address} --pin {server.pin} --media tone --sink none"
-        )
+        reach = f"--intermediate {server.address} --pin {server.pin} --ephemeral"
+        command = f"peer {reach} --media tone --sink none"
         peers = [stack.enter_context(_running(command, directory)) for _ in range(2)]
         for peer in peers:
             _wait_until_direct(peer)

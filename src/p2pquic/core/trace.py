@@ -37,6 +37,15 @@ class Listening(Record):
 
 
 @dataclass(frozen=True)
+class ServerTrusted(Record):
+    """The server at `address` proved to hold a key that nobody had told us: taken on trust."""
+
+    event = "server_trusted"
+    address: str
+    fingerprint: str
+
+
+@dataclass(frozen=True)
 class Registered(Record):
     """The server accepted us into a room and saw us at `observed`."""
 
@@ -55,6 +64,18 @@ class Connected(Record):
     kind: PathKind
     quic_role: Literal["client", "server"]
     connection_id: str
+
+
+@dataclass(frozen=True)
+class PeerRecognised(Record):
+    """`remote` was met in an earlier call, last at `last_met` (ISO 8601, UTC); empty if never.
+
+    It follows `connected`, so the peer has proved its key.
+    """
+
+    event = "peer_recognised"
+    remote: str
+    last_met: str
 
 
 @dataclass(frozen=True)
@@ -239,6 +260,15 @@ class MemberLeft(Record):
 
     event = "member_left"
     peer: str
+
+
+@dataclass(frozen=True)
+class MemberIgnored(Record):
+    """Another peer is in the room with whom we want no call (`--only`); it learns nothing of us."""
+
+    event = "member_ignored"
+    peer: str
+    role: str
 
 
 @dataclass(frozen=True)

@@ -24,17 +24,10 @@ def load_or_create_identity(certificate_file: Path, key_file: Path) -> Identity:
     Raises:
         UsageError: only one of the two is there, or they cannot be read or written.
     """
-    missing = [file for file in (certificate_file, key_file) if not file.exists()]
-    if len(missing) == 1:
-        raise UsageError(
-            f"{missing[0]} is missing, though its other half is there. Restore it, or remove both "
-            "to get a new identity (peers then need the new --pin)."
-        )
-    if not missing:
-        return Identity.load(certificate_file, key_file)
-    identity = Identity.generate()
-    identity.save(certificate_file, key_file)
-    print(f"Made a new identity: {certificate_file} and {key_file}.", file=sys.stderr)
+    is_new = not (certificate_file.exists() or key_file.exists())
+    identity = Identity.load_or_create(certificate_file, key_file)
+    if is_new:
+        print(f"Made a new identity: {certificate_file} and {key_file}.", file=sys.stderr)
     return identity
 
 

@@ -241,13 +241,14 @@ class _Call:
     def _make_keys(self, secrets: Path) -> dict[str, list[str]]:
         """Options that put the mover at the end of the QUIC connection the scenario wants.
 
-        The lower peer id is the client, so two keys are made and handed out in order.
+        The lower peer id is the client, so two keys are made and handed out in order; or in any,
+        for whoever runs the lab lends nobody an identity.
         """
         wanted = self._scenario.mover_quic_role
-        if wanted == "any":
-            return {MOVER: [], OTHER: []}
-        identities = sorted((Identity.generate() for _ in range(2)), key=lambda each: each.peer_id)
-        names = (MOVER, OTHER) if wanted == "client" else (OTHER, MOVER)
+        identities = [Identity.generate() for _ in range(2)]
+        if wanted != "any":
+            identities.sort(key=lambda each: each.peer_id)
+        names = (OTHER, MOVER) if wanted == "server" else (MOVER, OTHER)
         options = {}
         for name, identity in zip(names, identities, strict=True):
             certificate, key = secrets / f"{name}.pem", secrets / f"{name}.key"

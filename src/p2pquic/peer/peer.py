@@ -26,6 +26,8 @@ from p2pquic.net.driver import Driver
 from p2pquic.net.monitor import create_monitor
 from p2pquic.net.trace_file import STANDARD_OUTPUT, TraceFile
 from p2pquic.peer.call_media import CallMedia
+from p2pquic.peer.known_servers import OtherKeyError, Pin
+from p2pquic.peer.memory import Memory
 from p2pquic.peer.terminal import Screen, open_screen
 from p2pquic.quic.identity import Identity
 from p2pquic.session.peer_session import PeerConfig, PeerSession
@@ -39,12 +41,14 @@ LAST_FRAMES_TIME = (
 class PeerOptions:
     """What a person chooses; `media` and `sink` as the command line takes them.
 
-    `give_up`: seconds a call may hear nothing before it ends.
+    Without a `pin` the server's key is taken on trust, and given to `memory`. `give_up`: seconds a
+    call may hear nothing before it ends. `only`: peer ids to have calls with; empty for everybody.
     """
 
     intermediate: SocketAddress
-    pin: bytes
+    pin: Pin | None
     identity: Identity
+    memory: Memory
     role: Literal["sender", "receiver", "both"]
     room: str
     media: str = "tone"
@@ -53,6 +57,7 @@ class PeerOptions:
     relay: Literal["auto", "only", "never"] = "auto"
     buffer: DelayBounds = field(default_factory=DelayBounds)
     give_up: float = 60.0
+    only: frozenset[str] = frozenset()
     once: bool = False
     trace: str | None = None
 
@@ -85,6 +90,13 @@ async def _call(options: PeerOptions, trace: TraceFile, screen: Screen) -> int:
     def write(entry: Entry) -> None:
         trace.write(entry)
         screen.show(entry)
+        try:
+            told = options.memory.notice(entry.record)
+        except OtherKeyError as error:
+            driver.fail(error)
+            return
+        if told is not None:
+            write(Entry(entry.t, told))
 
     def stop(reason: str) -> None:
         screen.release_keyboard()
@@ -119,13 +131,15 @@ async def _call(options: PeerOptions, trace: TraceFile, screen: Screen) -> int:
 def _create_session(options: PeerOptions) -> PeerSession:
     config = PeerConfig(
         intermediate=options.intermediate,
-        pin=options.pin,
+        pin=None if options.pin is None else options.pin.key_hash,
+        pin_advice="" if options.pin is None else options.pin.advice,
         role=options.role,
         room=options.room,
         resilience=options.resilience,
         relay=options.relay,
         give_up=options.give_up,
         buffer=options.buffer,
+        only=options.only,
     )
     return PeerSession(config, options.identity, os.urandom)
 

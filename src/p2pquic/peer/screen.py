@@ -21,15 +21,18 @@ from p2pquic.core.trace import (
     FrameReceived,
     FrameSent,
     Interruption,
+    MemberIgnored,
     MemberJoined,
     MemberLeft,
     PathKind,
     PathSelected,
     PathStatistics,
+    PeerRecognised,
     PlayoutReport,
     Record,
     Registered,
     ResilienceChanged,
+    ServerTrusted,
 )
 from p2pquic.peer.send_costs import SendCosts
 
@@ -134,6 +137,12 @@ def sentence(record: Record) -> str | None:
     match record:
         case FrameSent() | FrameReceived():
             return None  # first of all: a hundred a second
+        case ServerTrusted(address, fingerprint):
+            return (
+                f"First contact with the server at {address}: from now on its key {fingerprint} "
+                "is trusted. Compare it with what the server printed at its start; if they differ, "
+                "somebody else answered."
+            )
         case Registered(peer, room, observed):
             return f"In room {room} as {short(peer)}; the server sees us at {observed}."
         case AddressChanged(added, removed):
@@ -142,6 +151,12 @@ def sentence(record: Record) -> str | None:
             return f"{short(peer)} is in the room ({role})."
         case MemberLeft(peer):
             return f"{short(peer)} left the room."
+        case MemberIgnored(peer, role):
+            return f"{short(peer)} is in the room ({role}) and is not called: --only names others."
+        case PeerRecognised(remote, last_met):
+            if not last_met:
+                return f"You have not met {short(remote)} before."
+            return f"You have met {short(remote)} before, last on {last_met[:10]}."
         case Connected(remote, kind):
             return f"Connected to {short(remote)}, {_by(kind)}."
         case PathSelected():

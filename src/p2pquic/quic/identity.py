@@ -75,6 +75,25 @@ class Identity:
             raise UsageError(f"{certificate_file} was not made for the key in {key_file}.")
         return identity
 
+    @classmethod
+    def load_or_create(cls, certificate_file: Path, key_file: Path) -> Identity:
+        """Read both from PEM files; make them if neither is there.
+
+        Raises:
+            UsageError: one of the two is missing, or they cannot be read or written.
+        """
+        missing = [file for file in (certificate_file, key_file) if not file.exists()]
+        if len(missing) == 1:
+            raise UsageError(
+                f"{missing[0]} is missing, though its other half is there. Restore it, or remove "
+                "both to get a new identity (which nobody knows or trusts yet)."
+            )
+        if not missing:
+            return cls.load(certificate_file, key_file)
+        identity = cls.generate()
+        identity.save(certificate_file, key_file)
+        return identity
+
     def save(self, certificate_file: Path, key_file: Path) -> None:
         """Write both as PEM, the key readable by its owner alone, each file whole or not at all.
 
@@ -101,7 +120,7 @@ class Identity:
     @property
     def fingerprint(self) -> str:
         """The key as `--pin` takes it: `sha256:` and 64 hexadecimal digits."""
-        return FINGERPRINT_PREFIX + self.key_hash.hex()
+        return fingerprint(self.key_hash)
 
 
 def key_hash(certificate: x509.Certificate) -> bytes:
@@ -115,6 +134,11 @@ def key_hash(certificate: x509.Certificate) -> bytes:
 def peer_id(key_hash: bytes) -> str:
     """The peer id that belongs to a key hash."""
     return key_hash[:PEER_ID_BYTES].hex()
+
+
+def fingerprint(key_hash: bytes) -> str:
+    """A key hash as people compare it: `sha256:` and 64 hexadecimal digits."""
+    return FINGERPRINT_PREFIX + key_hash.hex()
 
 
 def parse_fingerprint(text: str) -> bytes:

@@ -21,6 +21,7 @@ from p2pquic.quic.config import ConnectionConfig
 from p2pquic.quic.connection import TIMER_SLACK, MultipathConnection
 from p2pquic.quic.frames import AddressDiscovery
 from p2pquic.quic.identity import Identity
+from p2pquic.session.server_key import ServerKey
 from p2pquic.wire.signaling import REPLACED, Register, ToPeer, ToPeerDecoder, ToServer, encode
 
 CONTROL_ALPN = "p2pquic-control/1"
@@ -36,7 +37,7 @@ class ControlConnection:
     """The connection, from the first socket on."""
 
     def __init__(
-        self, server: SocketAddress, identity: Identity, pin: bytes, hello: Register
+        self, server: SocketAddress, identity: Identity, key: ServerKey, hello: Register
     ) -> None:
         self.server = server
         self.observed: dict[LocalSocket, SocketAddress] = {}
@@ -44,7 +45,8 @@ class ControlConnection:
         self.ended: str | None = None  # why there is no connection any more, for a person
         self.is_replaced = False  # it ended since another peer with our key has registered
         self._identity = identity
-        self._pin = pin
+        self._key = key
+        self._shown: bytes | None = None  # the key in the server's certificate, perhaps not its own
         self._hello = hello
         self._sockets: tuple[LocalSocket, ...] = ()
         self._connection: MultipathConnection | None = None
@@ -183,11 +185,13 @@ class ControlConnection:
         self.local = self._sockets[0]
         self._decoder = ToPeerDecoder()
         self._connection = MultipathConnection(
-            ConnectionConfig(
-                self._identity, self._pin.__eq__, CONTROL_ALPN, AddressDiscovery.RECEIVES
-            )
+            ConnectionConfig(self._identity, self._judge, CONTROL_ALPN, AddressDiscovery.RECEIVES)
         )
         self._connection.connect(DirectPath(self.local, self.server), now)
+
+    def _judge(self, key_hash: bytes) -> bool:
+        self._shown = key_hash
+        return self._key.accepts(key_hash)
 
     def _move(self, now: float) -> None:
         """Have a path for every socket and speak on the preferred one that answers."""
@@ -273,7 +277,8 @@ class ControlConnection:
         messages: list[ToPeer] = []
         for event in self._connection.poll():
             match event:
-                case events.HandshakeConfirmed():
+                case events.HandshakeConfirmed(key_hash):
+                    self._key.on_proved(key_hash)
                     self._probe_at = now + PROBE_INTERVAL
                     self._connection.send_stream_data(CONTROL_STREAM, encode(self._hello))
                     self._move(now)
@@ -298,6 +303,9 @@ class ControlConnection:
     def _end(self, error_code: int, reason: str) -> None:
         self._connection = None
         self.is_replaced = error_code == REPLACED
+        if self._shown is not None and not self._key.accepts(self._shown):
+            self.ended = self._key.explain_refusal(self.server, self._shown)
+            return
         self.ended = (
             f"The connection to the intermediate server at {self.server} ended: "
             f"{reason or f'error {error_code:#x}'}."

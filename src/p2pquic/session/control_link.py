@@ -17,6 +17,7 @@ from p2pquic.core.deadlines import earliest
 from p2pquic.quic.identity import Identity
 from p2pquic.quic.packets import destination_connection_id
 from p2pquic.session.control_connection import ControlConnection
+from p2pquic.session.server_key import ServerKey
 from p2pquic.wire.signaling import Register, ToPeer, ToServer
 
 ANSWER_LIMIT = 10.0  # seconds to wait for a server that may not be there
@@ -29,13 +30,14 @@ class ControlLink:
     """One server, as long as the peer lives."""
 
     def __init__(
-        self, server: SocketAddress, identity: Identity, pin: bytes, hello: Register
+        self, server: SocketAddress, identity: Identity, key: ServerKey, hello: Register
     ) -> None:
         self.server = server
+        self.key = key
         self.failure: str | None = None  # why there is no link and will be none, for a person
         self.lost: str | None = None  # why there is none just now
         self._connect: Callable[[], ControlConnection] = lambda: ControlConnection(
-            server, identity, pin, hello
+            server, identity, key, hello
         )
         self._connection = self._connect()
         self._next: ControlConnection | None = None
@@ -149,6 +151,8 @@ class ControlLink:
                     f"The intermediate server at {self.server} does not answer any more."
                 )
                 self._attempts, self._next_attempt_at = 0, now
+            if self._next is not None and self._next.ended is not None:
+                self.lost = self._next.ended  # it answers, and worse: with another key, perhaps
             if now >= self._next_attempt_at:
                 self._try_again(now)
         else:

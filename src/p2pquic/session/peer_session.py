@@ -36,18 +36,21 @@ from p2pquic.core.trace import (
     Closed,
     Dropped,
     Failed,
+    MemberIgnored,
     Observed,
     Record,
     Registered,
     ResilienceChanged,
+    ServerTrusted,
 )
 from p2pquic.core.trace import MemberJoined as JoinedRecord
 from p2pquic.core.trace import MemberLeft as LeftRecord
-from p2pquic.quic.identity import Identity
+from p2pquic.quic.identity import Identity, fingerprint
 from p2pquic.quic.packets import destination_connection_id, is_quic
 from p2pquic.session.control_link import ControlLink
 from p2pquic.session.pair_config import PairConfig, RelayUse
 from p2pquic.session.pair_session import PairSession
+from p2pquic.session.server_key import ServerKey
 from p2pquic.wire import punch
 from p2pquic.wire.relay_frame import decode, is_relay_frame
 from p2pquic.wire.signaling import (
@@ -76,19 +79,23 @@ from p2pquic.wire.signaling import (
 class PeerConfig:
     """What a person asks of a peer.
 
-    `pin` is the SHA-256 of the server's public key (SPKI), 32 bytes. `give_up` is how many
-    seconds a call may hear nothing before it ends, `buffer` how long what it hears may wait for
-    its turn.
+    `pin` is the SHA-256 of the server's public key (SPKI), 32 bytes; with None the key that the
+    server proves to hold is taken on trust, and reported (`ServerTrusted`). `pin_advice` tells a
+    person what to do if the server shows another. `give_up` is how many seconds a call may hear
+    nothing before it ends, `buffer` how long what it hears may wait for its turn. `only` are the
+    peer ids to have calls with; empty for everybody.
     """
 
     intermediate: SocketAddress
-    pin: bytes
+    pin: bytes | None
     role: Literal["sender", "receiver", "both"]
     room: str
     resilience: Resilience = "hedged"
     relay: RelayUse = "auto"
     give_up: float = 60.0
     buffer: DelayBounds = field(default_factory=DelayBounds)
+    pin_advice: str = ""
+    only: frozenset[str] = frozenset()
 
 
 class PeerSession:
@@ -104,7 +111,7 @@ class PeerSession:
         self._control = ControlLink(
             config.intermediate,
             identity,
-            config.pin,
+            ServerKey(config.pin, config.pin_advice),
             Register(PROTOCOL_VERSION, config.room, config.role, entropy(INSTANCE_SIZE)),
         )
         self._pairs: dict[str, PairSession] = {}
@@ -116,7 +123,7 @@ class PeerSession:
         self._frame = 0
         self._media_started = False
         self._server_lost: str | None = None  # for good
-        self._server_away = False
+        self._server_away: str | None = None  # why, as we told
         self._newcomers: dict[str, Member] = {}  # started anew, while we still talk to their past
         self._drops = DropLimit()
         self._actions: list[Action] = []
@@ -215,6 +222,8 @@ class PeerSession:
     # ---- what the server says ----------------------------------------------------------------
 
     def _obey(self, messages: list[ToPeer], now: float) -> None:
+        if (key_hash := self._control.key.take_newly_trusted()) is not None:
+            self._log(ServerTrusted(str(self._config.intermediate), fingerprint(key_hash)))
         for message in messages:
             match message:
                 case Welcome(peer, observed, members):
@@ -244,6 +253,9 @@ class PeerSession:
 
     def _meet(self, member: Member, now: float) -> None:
         """Call a member if one of us has something for the other."""
+        if self._config.only and member.peer not in self._config.only:
+            self._log(MemberIgnored(member.peer, member.role))
+            return
         self._log(JoinedRecord(member.peer, member.role))
         sends = _talks(self._config.role) and _listens(member.role)
         receives = _talks(member.role) and _listens(self._config.role)
@@ -364,9 +376,9 @@ class PeerSession:
             self._offer_candidates()
 
     def _note_absence_of_the_server(self) -> None:
-        away, self._server_away = self._server_away, self._control.lost is not None
-        if self._server_away and not away:
-            self._log(Failed(f"{self._control.lost} It is tried again; calls go on."))
+        told, self._server_away = self._server_away, self._control.lost
+        if self._server_away not in (None, told):
+            self._log(Failed(f"{self._server_away} It is tried again; calls go on."))
 
     def _on_server_lost(self, reason: str) -> list[Action]:
         """Without a server there is nobody to meet; running calls go on."""
