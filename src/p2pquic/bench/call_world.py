@@ -31,7 +31,8 @@ from p2pquic.core.trace import Entry, FrameReceived, PathSelected, to_line
 from p2pquic.quic.identity import Identity
 from p2pquic.session.intermediate_session import IntermediateSession
 from p2pquic.session.pair_config import RelayUse
-from p2pquic.session.peer_session import PeerConfig, PeerSession
+from p2pquic.session.peer_config import PeerConfig
+from p2pquic.session.peer_session import PeerSession
 
 FRAME_CADENCE = 0.020  # seconds
 FRAME_BYTES = 160  # of Opus at 64 kbit/s in 20 ms

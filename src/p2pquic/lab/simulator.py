@@ -40,7 +40,8 @@ from p2pquic.lab.virtual_internet import VirtualInternet
 from p2pquic.quic.identity import Identity
 from p2pquic.session.intermediate_session import IntermediateSession
 from p2pquic.session.pair_config import RelayUse
-from p2pquic.session.peer_session import PeerConfig, PeerSession
+from p2pquic.session.peer_config import PeerConfig
+from p2pquic.session.peer_session import PeerSession
 
 SERVER_PORT = 12345
 FIRST_PORT = 40000  # of the peers' sockets; each new one gets the next

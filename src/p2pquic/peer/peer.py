@@ -30,7 +30,8 @@ from p2pquic.peer.known_servers import OtherKeyError, Pin
 from p2pquic.peer.memory import Memory
 from p2pquic.peer.terminal import Screen, open_screen
 from p2pquic.quic.identity import Identity
-from p2pquic.session.peer_session import PeerConfig, PeerSession
+from p2pquic.session.peer_config import PeerConfig
+from p2pquic.session.peer_session import PeerSession
 
 LAST_FRAMES_TIME = (
     0.5  # seconds between the end of the media and ours: the re-send window and a RTT
