@@ -111,8 +111,10 @@ def can_punch(one: Nat | None, other: Nat | None) -> bool:
     """Whether packets can pass directly between two NATs once both insides have sent (RFC 4787).
 
     An inside that maps by destination comes from a port nobody was told of. So somebody must be
-    where he is said to be, and if the other is not, his filter must not ask for the port. None is
-    an address without a NAT.
+    where he is said to be, and if the other is not, his filter must not ask for the port. If nobody
+    is, one must at least be let in where he was said to be, by a filter that asks for nothing; the
+    other must not mind the port of the answer, and one of them keep a port for all ports of the
+    other's host. None is an address without a NAT.
     """
     if _is_where_it_says(one) and _is_where_it_says(other):
         return True
@@ -120,7 +122,14 @@ def can_punch(one: Nat | None, other: Nat | None) -> bool:
         return one is None or one.filtering != "address-and-port-dependent"
     if _is_where_it_says(other):
         return other is None or other.filtering != "address-and-port-dependent"
-    return False
+    assert one is not None
+    assert other is not None
+    filters, mappings = {one.filtering, other.filtering}, {one.mapping, other.mapping}
+    return (
+        "endpoint-independent" in filters
+        and "address-and-port-dependent" not in filters
+        and "address-dependent" in mappings
+    )
 
 
 def _is_where_it_says(nat: Nat | None) -> bool:

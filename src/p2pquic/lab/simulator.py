@@ -152,10 +152,14 @@ class Simulation:
             self._feed(host, HangUpRequested("the scenario is over"))
         self.run_until(self.now + 1.0)
 
-    def settle(self) -> None:
-        """Start both peers and wait until each speaks on the kind of path the scenario wants."""
+    def start(self) -> None:
+        """Start both peers: as soon as they have an address they begin."""
         self.at(self.now, lambda: self._refresh_sockets(self.other))
         self.at(self.now + self.scenario.stagger, lambda: self._refresh_sockets(self.mover))
+
+    def settle(self) -> None:
+        """Start both peers and wait until each speaks on the kind of path the scenario wants."""
+        self.start()
         while not self._is_settled():
             if self.now > ORIGIN + SETTLE_LIMIT:
                 raise NeverSettledError(
