@@ -1,4 +1,4 @@
-"""Every kind of NAT against every other (RFC 4787): who gets a direct path, and who stays relayed."""
+"""Every kind of NAT against every other (RFC 4787): who gets a direct path, who stays relayed."""
 
 from __future__ import annotations
 

@@ -116,15 +116,19 @@ class Access(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Topology:
-    """The three hosts of a call, each under its own name. The mover has somewhere to move to."""
+    """The three hosts of a call, each under its own name. The mover has somewhere to move to.
+
+    `guests` are further other sides in the same room, with every interface up.
+    """
 
     mover: Host = Host(MOVER, (WIFI, CELLULAR))
     other: Host = Host(OTHER, (HOME,))
     server: Host = Host(SERVER, (DATA_CENTRE,))
+    guests: tuple[Host, ...] = ()
 
     @property
     def hosts(self) -> tuple[Host, ...]:
-        return (self.mover, self.other, self.server)
+        return (self.mover, self.other, self.server, *self.guests)
 
     @property
     def interfaces(self) -> dict[Link, Interface]:
@@ -253,7 +257,7 @@ class Scenario:
         return frozenset(
             link
             for link in self.topology.interfaces
-            if link.host == SERVER or link.interface in up[link.host]
+            if link.host not in up or link.interface in up[link.host]
         )
 
 

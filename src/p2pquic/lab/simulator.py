@@ -35,7 +35,7 @@ from p2pquic.core.events import (
 from p2pquic.core.machine import Machine
 from p2pquic.core.trace import Entry, FrameReceived, PathSelected, Record
 from p2pquic.lab.changes import ChangeMade, Outages
-from p2pquic.lab.scenarios import FRAME_CADENCE, Change, Scenario, timeline
+from p2pquic.lab.scenarios import FRAME_CADENCE, MOVER, OTHER, Change, Scenario, timeline
 from p2pquic.lab.virtual_internet import VirtualInternet
 from p2pquic.quic.identity import Identity
 from p2pquic.session.intermediate_session import IntermediateSession
@@ -118,14 +118,13 @@ class Simulation:
             lambda: IntermediateSession(listen, identity, secret, self._random.randbytes),
             {server_address: listen},
         )
-        roles = {"mover": scenario.mover_role, "other": scenario.other_role}
         identities = _identities(scenario)
 
         def peer(name: str) -> VirtualHost:
             config = PeerConfig(
                 SocketAddress(listen.host, listen.port),
                 identity.key_hash,
-                roles[name],
+                scenario.mover_role if name == MOVER else scenario.other_role,
                 "lab",
                 resilience,
                 relay,
@@ -134,8 +133,10 @@ class Simulation:
                 name, lambda: PeerSession(config, identities[name], self._random.randbytes)
             )
 
-        self.mover, self.other = peer("mover"), peer("other")
-        self.hosts = {host.name: host for host in (self.mover, self.other, self.server)}
+        self.mover, self.other = peer(MOVER), peer(OTHER)
+        self.guests = [peer(host.name) for host in topology.guests]
+        self.peers = [self.mover, self.other, *self.guests]
+        self.hosts = {host.name: host for host in (*self.peers, self.server)}
 
     # ---- running -----------------------------------------------------------------------------
 
@@ -148,13 +149,14 @@ class Simulation:
             self.at(begin + change.at, lambda change=change: self.apply(change))  # type: ignore[misc]
         last = max((change.at for change in changes), default=0.0)
         self.run_until(begin + last + self.scenario.aftermath)
-        for host in (self.mover, self.other):
+        for host in self.peers:
             self._feed(host, HangUpRequested("the scenario is over"))
         self.run_until(self.now + 1.0)
 
     def start(self) -> None:
-        """Start both peers: as soon as they have an address they begin."""
-        self.at(self.now, lambda: self._refresh_sockets(self.other))
+        """Start the peers: as soon as they have an address they begin."""
+        for host in (self.other, *self.guests):
+            self.at(self.now, lambda host=host: self._refresh_sockets(host))  # type: ignore[misc]
         self.at(self.now + self.scenario.stagger, lambda: self._refresh_sockets(self.mover))
 
     def settle(self) -> None:
@@ -236,8 +238,8 @@ class Simulation:
                 and entry.record.kind == self.scenario.settles_on
                 for entry in host.trace
             )
-            for host in (self.mover, self.other)
-        ) and any(host.records(FrameReceived) for host in (self.mover, self.other))
+            for host in self.peers
+        ) and any(host.records(FrameReceived) for host in self.peers)
 
     def _refresh_sockets(self, host: VirtualHost) -> None:
         """What the driver does when the kernel reports a change."""
@@ -286,8 +288,8 @@ class Simulation:
 
 
 def _identities(scenario: Scenario) -> dict[str, Identity]:
-    """New keys, such that the mover is at the end of the QUIC connection the scenario wants."""
-    low, high = sorted((Identity.generate(), Identity.generate()), key=lambda each: each.peer_id)
-    if scenario.mover_quic_role == "server":
-        low, high = high, low
-    return {"mover": low, "other": high}
+    """New keys, such that the mover is at the end of the QUIC connections the scenario wants."""
+    names = [OTHER, *(host.name for host in scenario.topology.guests)]
+    names.insert(len(names) if scenario.mover_quic_role == "server" else 0, MOVER)
+    identities = sorted((Identity.generate() for _ in names), key=lambda each: each.peer_id)
+    return dict(zip(names, identities, strict=True))

@@ -1,0 +1,118 @@
+"""More than two in a room, in virtual time: all hear one another, whoever moves, goes or comes."""
+
+from __future__ import annotations
+
+import itertools
+from collections import defaultdict
+
+from p2pquic.core.trace import Closed, FrameReceived, FrameSent, Registered
+from p2pquic.lab.scenarios import (
+    FRAME_CADENCE,
+    HOME,
+    Host,
+    Role,
+    Scenario,
+    Topology,
+    break_before_make,
+)
+from p2pquic.lab.simulator import Simulation, VirtualHost
+
+ON_THE_WAY = 0.2  # seconds in which a frame arrives
+UNDISTURBED = FRAME_CADENCE + 0.002
+
+
+class Room(Simulation):
+    """A room in which every call has settled on its direct path."""
+
+    def __init__(self, guests: int, mover_role: Role) -> None:
+        hosts = tuple(Host(f"guest{number}", (HOME,)) for number in range(guests))
+        topology = Topology(guests=hosts)
+        super().__init__(
+            Scenario("room", "A room.", topology, mover_role=mover_role),
+            seed=1,
+            resilience="hedged",
+        )
+        self.settle()
+        self.run_for(2.0)
+        self.begin = self.now
+
+    def run_for(self, seconds: float) -> None:
+        self.run_until(self.now + seconds)
+
+    def move(self, link_down: str = "wlan0", link_up: str = "rmnet0") -> None:
+        """The mover, break before make."""
+        for change in break_before_make(link_down, link_up).changes:
+            self.at(self.now + change.at, lambda change=change: self.apply(change))  # type: ignore[misc]
+
+    def gaps(self, host: VirtualHost) -> dict[str, float]:
+        """The longest gap since the room settled, by who is heard."""
+        times = defaultdict[str, list[float]](list)
+        for entry in host.trace:
+            if isinstance(entry.record, FrameReceived) and entry.t >= self.begin - 0.03:
+                times[entry.record.remote].append(entry.t)
+        return {
+            remote: max(after - before for before, after in itertools.pairwise(heard))
+            for remote, heard in times.items()
+        }
+
+    def peer_id(self, host: VirtualHost) -> str:
+        """Under which id the others know it."""
+        return next(e.record.peer for e in host.trace if isinstance(e.record, Registered))
+
+    def undelivered(self, receiver: VirtualHost) -> set[int]:
+        """The mover's frames since the room settled that this one never heard."""
+        sent = {
+            entry.record.seq
+            for entry in self.mover.trace
+            if isinstance(entry.record, FrameSent) and self.begin <= entry.t < self.now - ON_THE_WAY
+        }
+        return sent - {e.record.seq for e in receiver.trace if isinstance(e.record, FrameReceived)}
+
+
+def test_in_a_room_of_four_everybody_hears_everybody() -> None:
+    room = Room(2, "both")
+    room.run_for(1.0)
+    for host in room.peers:
+        gaps = room.gaps(host)
+        assert len(gaps) == 3
+        assert max(gaps.values()) < UNDISTURBED
+
+
+def test_a_moving_sender_reaches_eight_receivers_as_soon_as_one() -> None:
+    def worst_gap(guests: int) -> float:
+        room = Room(guests, "sender")
+        room.move()
+        room.run_for(2.5)
+        receivers = [room.other, *room.guests]
+        assert [room.undelivered(receiver) for receiver in receivers] == [set()] * (1 + guests)
+        return max(gap for receiver in receivers for gap in room.gaps(receiver).values())
+
+    assert worst_gap(7) < worst_gap(0) + 0.020
+
+
+def test_nobody_hears_that_another_moves_vanishes_and_comes_back() -> None:
+    room = Room(2, "both")
+    room.move()
+    room.run_for(1.5)
+    room.stop(room.guests[0], kindly=False)
+    room.run_for(2.0)
+    room.start_anew(room.guests[0])
+    room.run_for(2.0)
+    for listener, neighbour in itertools.permutations((room.other, room.guests[1])):
+        gaps = room.gaps(listener)
+        assert gaps[room.peer_id(neighbour)] < UNDISTURBED
+        assert 0.4 < gaps[room.peer_id(room.mover)] < 0.7
+        assert 2.0 < gaps[room.peer_id(room.guests[0])] < 3.0, "it is heard again"
+        ended = [e for e in listener.trace if isinstance(e.record, Closed)]
+        assert len(ended) == 1
+
+
+def test_who_leaves_with_a_goodbye_is_gone_at_once_and_the_others_talk_on() -> None:
+    room = Room(1, "both")
+    room.stop(room.mover, kindly=True)
+    left = room.now
+    room.run_for(1.0)
+    for host in (room.other, room.guests[0]):
+        (ended,) = [e.t for e in host.trace if isinstance(e.record, Closed)]
+        assert ended - left < 0.5, "the goodbye is repeated for a while (RFC 9000 section 10.2)"
+    assert room.gaps(room.other)[room.peer_id(room.guests[0])] < UNDISTURBED
