@@ -1,4 +1,4 @@
-"""The server dies, says goodbye, comes back; a peer is started anew. Calls in virtual time."""
+"""The server dies and comes back; a peer is started anew, or sleeps. Calls in virtual time."""
 
 from __future__ import annotations
 
@@ -132,7 +132,7 @@ def test_a_peer_that_was_started_anew_is_called_anew() -> None:
     call.start_anew(call.mover)
     call.run_for(5.0)
     ended = [closed.reason for _, closed in call.told(call.other, Closed)]
-    assert ended == ["the other end was started anew"]
+    assert ended == ["the other end began anew"]
     assert call.longest_gap(call.other, call.begin) < 2.0
     assert call.told(call.mover, FrameReceived)[-1][0] > call.now - 0.1
 
@@ -151,3 +151,36 @@ def test_a_server_that_comes_back_with_another_key_is_refused_and_the_call_goes_
         assert f"shows the key {other.fingerprint}" in refused, "told once, not at every attempt"
         assert host.finished is None
         assert call.longest_gap(host, call.begin) < 0.1
+
+
+@pytest.mark.parametrize("seconds", [5.0, 70.0, 300.0])
+def test_a_laptop_that_slept_is_in_its_call_again(seconds: float) -> None:
+    """It sleeps with its clock running, and misses everything."""
+    call = Call("break-before-make")
+    call.mover.finished, call.mover.wake_at = "asleep", None
+    call.run_for(seconds)
+    call.mover.finished, call.mover.wake_at = None, call.now
+    woke = call.now
+    call.run_for(8.0)
+    for name in ENDS:
+        heard = [at for at, _ in call.told(call.hosts[name], FrameReceived) if at > woke]
+        assert heard[0] - woke < 4.0
+        assert heard[-1] > call.now - 0.1
+        chosen = [e.record for e in call.hosts[name].trace if isinstance(e.record, PathSelected)]
+        assert chosen[-1].kind == "direct"
+
+
+@pytest.mark.parametrize("seconds", [65.0, 200.0])
+def test_who_gave_a_call_up_calls_again_when_the_network_is_back(seconds: float) -> None:
+    call = Call("break-before-make")
+    call.apply(Change(0.0, "link_dies", "wlan0"))
+    call.run_for(seconds)
+    call.apply(Change(0.0, "link_recovers", "wlan0"))
+    back = call.now
+    call.run_for(8.0)
+    for name in ENDS:
+        ((_, ended),) = call.told(call.hosts[name], Closed)
+        assert "nothing heard" in ended.reason
+        heard = [at for at, _ in call.told(call.hosts[name], FrameReceived) if at > back]
+        assert heard[0] - back < 4.0
+        assert heard[-1] > call.now - 0.1

@@ -52,6 +52,7 @@ from p2pquic.wire.signaling import (
     ToPeer,
     ToServer,
     ToServerDecoder,
+    Wanted,
     Welcome,
     encode,
 )
@@ -261,11 +262,19 @@ class IntermediateSession:
         client.send(Welcome(client.peer, client.observed, self._registry.others(client.peer)))
 
     def _connect(self, client: Client, other: str, now: float) -> None:
-        """Open a relay session once both members have asked for it."""
+        """Open a relay session once both members have asked for it; who asks again wants another.
+
+        Until the other asks, too, it is told that it is wanted: its call may not have ended.
+        """
         assert client.peer is not None
-        if other in client.sessions or not self._registry.willing(client.peer, other):
+        if not self._registry.share_room(client.peer, other):
             return
+        client.sessions.pop(other, None)
         ends = (client, self._members[other])
+        is_mutual = self._registry.willing(client.peer, other)
+        if not is_mutual or client.peer in self._members[other].sessions:
+            self._members[other].send(Wanted(client.peer))
+            return
         for end, peer, grant in zip(
             ends,
             (other, client.peer),

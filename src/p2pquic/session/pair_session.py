@@ -54,6 +54,7 @@ class PairSession:
         self.remote = config.other.peer
         self._actions: list[Action] = []
         self.is_over = False
+        self.gave_up = False  # it is over since nothing was heard for too long
         self._identity = identity
         self._connection: MultipathConnection | None = None
         self._direct = DirectPaths(config.me, self.remote, entropy)
@@ -233,6 +234,7 @@ class PairSession:
                 self._begin(now)
             return
         if now >= self._give_up_at(connection):
+            self.gave_up = True
             self._end(f"nothing heard for {self.config.give_up:.0f} s")
             return
         in_need = self._manager is not None and self._manager.in_need

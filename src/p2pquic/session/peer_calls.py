@@ -6,7 +6,7 @@ we say to it        Connect, for everybody with whom there is something to share
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from hashlib import blake2s
 
 from p2pquic.core.actions import Action, Log
@@ -30,6 +30,8 @@ from p2pquic.wire.signaling import (
     Role,
 )
 
+SILENT_ENOUGH = 0.5  # seconds of doubt after which the server is believed that a call has ended
+
 
 class PeerCalls:
     """At most one call with each member. What happens to them here is ordered in `actions`."""
@@ -50,7 +52,8 @@ class PeerCalls:
         self._control = control
         self._actions = actions
         self._pairs: dict[str, PairSession] = {}
-        self._newcomers: dict[str, Member] = {}  # started anew, while we still talk to their past
+        self._members: dict[str, Member] = {}  # who is in the room, as far as the server told us
+        self._newcomers: dict[str, Member] = {}  # want a new call, while the old one is not over
         self._offered: dict[str, list[Candidate]] = {}
         self._round = 0
 
@@ -75,15 +78,25 @@ class PeerCalls:
         for pair in self:
             pair.set_sockets(self.sockets, self._control.local, now)
 
-    def forget_finished(self, *, server_is_lost: bool) -> None:
-        """Those that are over, and those that will never begin without a server."""
-        self._pairs = {
-            peer: pair
-            for peer, pair in self._pairs.items()
-            if not pair.is_over and (pair.is_connected or not server_is_lost)
-        }
+    def forget_finished(self, now: float, *, server_is_lost: bool) -> None:
+        """Those that are over, and those that will never begin without a server.
+
+        Who fell silent for too long, and is still in the room, is called again: it may wake up.
+        """
+        for peer, pair in list(self._pairs.items()):
+            if pair.is_over or (server_is_lost and not pair.is_connected):
+                del self._pairs[peer]
+                if pair.gave_up and not server_is_lost and peer in self._members:
+                    self._call(self._members[peer], now)
 
     # ---- members -----------------------------------------------------------------------------
+
+    def enter(self, members: Sequence[Member], now: float) -> None:
+        """The server let us in, perhaps not for the first time; these were there before."""
+        self._members.clear()
+        self._offered.clear()  # a server that was away has passed on nothing
+        for member in members:
+            self.meet(member, now)
 
     def meet(self, member: Member, now: float) -> None:
         """Call a member if one of us has something for the other."""
@@ -91,14 +104,20 @@ class PeerCalls:
             self._log(MemberIgnored(member.peer, member.role))
             return
         self._log(JoinedRecord(member.peer, member.role))
+        self._members[member.peer] = member
+        self._offered.pop(member.peer, None)
+        old = self._pairs.get(member.peer)
+        if old is None or old.is_over:
+            self._call(member, now)
+        elif member.instance != old.config.other.instance:
+            self._newcomers[member.peer] = member
+        elif not old.is_connected:
+            self._control.send(Connect(member.peer))  # the server was away
+
+    def _call(self, member: Member, now: float) -> None:
         sends = _talks(self._config.role) and _listens(member.role)
         receives = _talks(member.role) and _listens(self._config.role)
         if not (sends or receives):
-            return
-        self._offered.pop(member.peer, None)
-        old = self._pairs.get(member.peer)
-        if old is not None and not old.is_over:
-            self._meet_again(old, member)
             return
         if len(self._pairs) >= MOST_MEMBERS - 1:
             return  # a room has no more; a server that says otherwise is not heard
@@ -120,32 +139,34 @@ class PeerCalls:
         self._pairs[member.peer] = pair
         self._control.send(Connect(member.peer))
 
-    def _meet_again(self, pair: PairSession, member: Member) -> None:
-        """The server was away, and has forgotten who calls whom; or the member was."""
-        if member.instance != pair.config.other.instance:
-            self._newcomers[member.peer] = member
-        elif not pair.is_connected:
-            self._control.send(Connect(member.peer))
+    def on_wanted(self, peer: str) -> None:
+        """A member wants a call. If we have one with it, its half of that is over."""
+        pair = self._pairs.get(peer)
+        if pair is not None and pair.is_connected and peer in self._members:
+            self._newcomers[peer] = self._members[peer]
 
     def call_newcomers(self, now: float) -> None:
-        """Call who was started anew, once the call with its past has fallen silent.
+        """Call who wants a new call once the old one has fallen silent, or is over.
 
-        Until then there may be two of it: what the server says ends no call that lives.
+        What the server says ends no call that lives.
         """
         for peer, member in list(self._newcomers.items()):
             pair = self._pairs.get(peer)
-            if pair is not None and pair.is_connected and pair.doubted_since is None:
-                continue
+            if pair is not None and pair.is_connected:
+                doubted_since = pair.doubted_since
+                if doubted_since is None or now < doubted_since + SILENT_ENOUGH:
+                    continue
             del self._newcomers[peer]
             if pair is not None:
-                pair.close("the other end was started anew")
+                pair.close("the other end began anew")
                 self._actions += [*pair.flush(now), *pair.drain()]
                 del self._pairs[peer]
-            self.meet(member, now)
+            self._call(member, now)
 
     def part(self, peer: str) -> None:
         """The server lost sight of a member; a call that runs goes on without it."""
         self._log(LeftRecord(peer))
+        self._members.pop(peer, None)
         pair = self._pairs.get(peer)
         if pair is not None and not pair.is_connected:
             del self._pairs[peer]
@@ -173,10 +194,6 @@ class PeerCalls:
         """The same candidates may be news to this member: the server adds what it sees."""
         self._offered.pop(peer, None)
         self.offer_candidates()
-
-    def forget_offers(self) -> None:
-        """The server, which passes candidates on, was away: nobody may have heard them."""
-        self._offered.clear()
 
     def _log(self, record: Record) -> None:
         self._actions.append(Log(record))

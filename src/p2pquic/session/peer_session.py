@@ -58,6 +58,7 @@ from p2pquic.wire.signaling import (
     Register,
     RelayOpened,
     ToPeer,
+    Wanted,
     Welcome,
 )
 
@@ -183,14 +184,14 @@ class PeerSession:
             match message:
                 case Welcome(peer, observed, members):
                     self._registered = True
-                    self._calls.forget_offers()
                     self._log(Registered(peer, self._config.room, str(observed)))
-                    for member in members:
-                        self._calls.meet(member, now)
+                    self._calls.enter(members, now)
                 case MemberJoined(member):
                     self._calls.meet(member, now)
                 case MemberLeft(peer):
                     self._calls.part(peer)
+                case Wanted(peer):
+                    self._calls.on_wanted(peer)
                 case RelayOpened(peer):
                     if (pair := self._calls.get(peer)) is not None:
                         pair.open_relay(message, now)
@@ -230,13 +231,13 @@ class PeerSession:
                 else:
                     others.append(action)
             self._look_into_doubt(pair, now)
+        self._calls.forget_finished(now, server_is_lost=self._server_lost is not None)
         sends += self._control.flush(now)
         if not self._media_started and any(
             pair.is_connected and pair.config.sends for pair in self._calls
         ):
             self._media_started = True
             others.append(StartMedia())
-        self._calls.forget_finished(server_is_lost=self._server_lost is not None)
         self._note_absence_of_the_server()
         actions = [*sends, *self._actions, *others]
         self._actions.clear()

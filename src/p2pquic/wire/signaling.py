@@ -119,6 +119,12 @@ class MemberLeft(_Message, frozen=True):
     peer: PeerId
 
 
+class Wanted(_Message, frozen=True):
+    """Server: `peer` said Connect to you, and you did not since your last session with it."""
+
+    peer: PeerId
+
+
 class RelayOpened(_Message, frozen=True):
     """Server: you and `peer` both said Connect; this relay session is yours."""
 
@@ -151,7 +157,7 @@ class Refused(_Message, frozen=True):
 
 
 ToServer = Register | Connect | Candidates | Leave
-ToPeer = Welcome | MemberJoined | MemberLeft | RelayOpened | PeerCandidates | Refused
+ToPeer = Welcome | MemberJoined | MemberLeft | Wanted | RelayOpened | PeerCandidates | Refused
 
 _T = TypeVar("_T")
 _encoder = msgspec.msgpack.Encoder()
