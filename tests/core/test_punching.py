@@ -113,6 +113,18 @@ def test_pairs_of_a_vanished_address_are_gone() -> None:
     assert punching.due(1.0) == [Pair(RMNET, THEIRS)]
 
 
+def test_an_address_that_moved_is_probed_from_everywhere() -> None:
+    punching = Punching()
+    punching.set_locals([WLAN, RMNET], now=0.0)
+    punching.set_remotes([THEIRS], now=0.0)
+    punching.answered(Pair(WLAN, THEIRS))
+    elsewhere = SocketAddress(THEIRS.host, 5001)
+    punching.moved(THEIRS, elsewhere, now=1.0)
+    assert set(punching.due(1.0)) == {Pair(WLAN, elsewhere), Pair(RMNET, elsewhere)}
+    punching.moved(SocketAddress("203.0.113.1", 1), THEIR_HOST, now=2.0)
+    assert not punching.knows(Pair(WLAN, THEIR_HOST)), "it was no candidate"
+
+
 def test_no_list_of_candidates_makes_us_flood() -> None:
     punching = Punching()
     punching.set_locals([LocalSocket("10.0.0.1", port, "wlan0") for port in range(1, 9)], now=0.0)

@@ -90,6 +90,17 @@ class Punching:
                     each.probes, each.due = 0, min(each.due, now)
         self._fill(now)
 
+    def moved(self, old: SocketAddress, new: SocketAddress, now: float) -> None:
+        """A packet of theirs told that `old` is `new` now; what led to the old may lead there, too.
+
+        The server would tell us as well, if it can be reached.
+        """
+        self._remotes = tuple(dict.fromkeys(new if each == old else each for each in self._remotes))
+        self._pairs = {
+            pair: each for pair, each in self._pairs.items() if pair.remote != old or each.answered
+        }
+        self._fill(now)
+
     def due(self, now: float) -> list[Pair]:
         """The pairs to probe now, longest due first; asking counts as probing them."""
         waiting = [

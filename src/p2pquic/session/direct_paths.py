@@ -188,6 +188,7 @@ class DirectPaths:
         """The other end's NAT remapped a path."""
         self._attempts.pop(old, None)
         self._reached.pop(old.remote, None)
+        self._punching.moved(old.remote, new.remote, now)
         self.watch(new, now)
 
     def forget(self, path: DirectPath, now: float) -> None:
