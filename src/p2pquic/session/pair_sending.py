@@ -8,7 +8,8 @@ after a change      the newest unacknowledged one at once, the older ones a brea
 lost                again, unless another copy travels
 nothing to say      a small packet in a frame's place, so that silence means something
 
-In lean manner there are no copies: where one would go, a small packet asks for an answer.
+In lean manner there are no copies: where one would go, a small packet asks for an answer; and when
+one is overdue on the selected path, frames leave by a refuge instead.
 """
 
 from __future__ import annotations
