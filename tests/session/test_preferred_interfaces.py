@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from p2pquic.core.addresses import LocalSocket, SocketAddress
-from p2pquic.core.events import Resilience
+from p2pquic.core.events import Resilience, SocketsChanged
 from p2pquic.core.preference import INDIFFERENT, InterfacePreference
 from p2pquic.core.trace import FrameReceived, PathSelected, ReserveChanged
 from p2pquic.lab.catalogue import scenario_named
@@ -157,6 +157,18 @@ def test_each_end_has_the_interface_it_prefers_and_neither_pulls(
     call.change()
     call.run_for(20.0)  # a keepalive of each standby path makes it a candidate again
     assert call.selections(call.mover) == call.selections(call.other) == 0
+
+
+def test_metrics_that_change_the_order_of_two_default_routes_interrupt_nothing() -> None:
+    """The kernel's order counts where the person has none; measured round trips count more."""
+    call = Call(INDIFFERENT)
+    call.change()
+    for _ in range(4):
+        call.mover.sockets = dict(reversed(call.mover.sockets.items()))
+        call._feed(call.mover, SocketsChanged(tuple(call.mover.sockets.values())))
+        call.run_for(2.0)
+    assert call.selections(call.mover) == call.selections(call.other) == 0
+    assert call.longest_gap() < FRAME_CADENCE + 0.001
 
 
 # ---- avoid ---------------------------------------------------------------------------------------
