@@ -10,6 +10,8 @@ SINK ?= speaker
 CERT ?= out/intermediate.pem
 KEY ?= out/intermediate.key
 SCENARIO ?=
+PREFER ?=
+AVOID ?=
 RUNS ?= 40
 OUT ?= out/lab-full
 DIST ?= dist
@@ -24,7 +26,8 @@ FINGERPRINT := $(BIN)/python -m p2pquic.intermediate.certificate $(CERT) $(KEY)
 # it has when it is first met.
 ON_THIS_MACHINE := $(filter 127.% localhost:% [::1]:%,$(INTERMEDIATE_ADDR))
 PINNED = $(if $(PIN)$(ON_THIS_MACHINE),--pin $(or $(PIN),"$$($(FINGERPRINT))"))
-JOIN = $(P2PQUIC) peer --intermediate $(INTERMEDIATE_ADDR) $(PINNED) --room "$(ROOM)"
+INTERFACES = $(if $(PREFER),--prefer "$(PREFER)") $(if $(AVOID),--avoid "$(AVOID)")
+JOIN = $(P2PQUIC) peer --intermediate $(INTERMEDIATE_ADDR) $(PINNED) --room "$(ROOM)" $(INTERFACES)
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test check intermediate peer ps pr cert build monitor doctor lab lab-full worlds \
@@ -32,7 +35,7 @@ JOIN = $(P2PQUIC) peer --intermediate $(INTERMEDIATE_ADDR) $(PINNED) --room "$(R
 
 help: ## Show this.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
-	@echo "Variables: INTERMEDIATE_ADDR PIN ROOM ROLE MEDIA SINK SCENARIO RUNS OUT SEED DIST, as in make ps ROOM=attic"
+	@echo "Variables: INTERMEDIATE_ADDR PIN ROOM ROLE MEDIA SINK PREFER AVOID SCENARIO RUNS OUT SEED DIST, as in make ps ROOM=attic"
 
 demo: $(SOUND) ## Hear and see a call survive a move, on this machine alone.
 	$(P2PQUIC) lab run break-before-make --demo

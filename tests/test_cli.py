@@ -15,6 +15,7 @@ from p2pquic.cli import data_directory, main, resolve
 from p2pquic.core.addresses import SocketAddress
 from p2pquic.core.errors import UsageError
 from p2pquic.core.jitter_buffer import DelayBounds
+from p2pquic.core.preference import InterfacePreference
 from p2pquic.core.trace import Connected
 from p2pquic.peer.peer import PeerOptions
 
@@ -60,6 +61,8 @@ def chosen_by(words: str, monkeypatch: pytest.MonkeyPatch, data: Path) -> PeerOp
         (f"peer --pin {PIN} --only {'ab' * 15}", "is no peer id of 32 hexadecimal digits"),
         (f"peer --pin {PIN} --only {'xy' * 16}", "is no peer id of 32 hexadecimal digits"),
         (f"peer --pin {PIN} --ephemeral --cert a --key b", "not both"),
+        (f"peer --pin {PIN} --prefer eth0,", "--prefer 'eth0,' has an empty name in it"),
+        (f"peer --pin {PIN} --prefer eth0 --avoid eth0", "--prefer and --avoid both name eth0"),
         ("intermediate --listen here", "'here' is not an address"),
         ("intermediate --cert only.pem", "--cert and --key belong together"),
         ("intermediate --listen 203.0.113.77:4433", "Cannot listen on 203.0.113.77:4433"),
@@ -118,6 +121,14 @@ def test_patience_is_a_matter_of_taste(
 ) -> None:
     chosen = chosen_by(f"--pin {PIN} {words}", monkeypatch, tmp_path)
     assert (chosen.give_up, chosen.buffer) == (give_up, buffer)
+
+
+def test_interfaces_are_preferred_and_avoided_by_pattern(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    chosen = chosen_by(f"--pin {PIN} --prefer eth0,wlan* --avoid rmnet0", monkeypatch, tmp_path)
+    assert chosen.interfaces == InterfacePreference(("eth0", "wlan*"), ("rmnet0",))
+    assert chosen_by(f"--pin {PIN}", monkeypatch, tmp_path).interfaces == InterfacePreference()
 
 
 def test_the_version_is_told(capsys: pytest.CaptureFixture[str]) -> None:

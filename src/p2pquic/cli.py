@@ -24,6 +24,7 @@ from p2pquic import __version__
 from p2pquic.core.addresses import SocketAddress, parse_socket_address
 from p2pquic.core.errors import InvalidAddressError, P2PQuicError, UsageError
 from p2pquic.core.jitter_buffer import DelayBounds
+from p2pquic.core.preference import InterfacePreference
 
 DONE, FAILED, WRONG_USAGE = 0, 1, 2
 DEFAULT_LISTEN = "0.0.0.0:12345"
@@ -86,6 +87,7 @@ def _run_peer(options: argparse.Namespace) -> int:
         raise UsageError("--cert and --key belong together: give both or neither.")
     if options.ephemeral and options.cert is not None:
         raise UsageError("--ephemeral makes a new identity, --cert and --key name one: not both.")
+    interfaces = InterfacePreference.parse(options.prefer, options.avoid)
     from p2pquic.peer.known_peers import KnownPeers
     from p2pquic.peer.known_servers import KnownServers, Pin
     from p2pquic.peer.memory import Memory
@@ -118,6 +120,7 @@ def _run_peer(options: argparse.Namespace) -> int:
                 identity=identity,
                 memory=Memory(options.intermediate, known_servers, known_peers),
                 only=frozenset(options.only),
+                interfaces=interfaces,
                 once=options.once,
                 trace=options.trace,
             )
@@ -336,6 +339,16 @@ def _add_peer(commands: Commands, traced: argparse.ArgumentParser) -> None:
         choices=("auto", "only", "never"),
         default="auto",
         help="use of the server's relay (default: auto)",
+    )
+    command.add_argument(
+        "--prefer",
+        metavar="NAMES",
+        help="interfaces to speak by while they live, the best first, as in eth0,wlan*",
+    )
+    command.add_argument(
+        "--avoid",
+        metavar="NAMES",
+        help="interfaces to use only while nothing else lives, as in rmnet0",
     )
     command.add_argument(
         "--buffer",

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import random
 
 import pytest
 
 from p2pquic.core.addresses import LocalSocket, SocketAddress
 from p2pquic.core.path import DirectPath, PathAddress, RelayPath
-from p2pquic.core.selector import SWITCH_GAIN, Candidate, choose, companions
+from p2pquic.core.selector import SWITCH_GAIN, Candidate, choose, companions, is_ours_alone
 
 RELAY = RelayPath(b"session1", SocketAddress("198.51.100.4", 12345))
 WLAN = DirectPath(LocalSocket("192.168.1.2", 4000, "wlan0"), SocketAddress("198.51.100.3", 4001))
@@ -103,6 +104,128 @@ def test_an_old_proof_is_believed_where_something_forces_a_change(
     for order in itertools.permutations(candidates):
         choice = choose(current, order, leads=True)
         assert (choice.path if choice else None) == chosen
+
+
+# ---- preferred and avoided interfaces ------------------------------------------------------------
+
+rmnet_preferred = dataclasses.replace(rmnet, order=0)
+wlan_next = dataclasses.replace(wlan, order=1)
+wlan_next_unproven = dataclasses.replace(wlan_next, proven=False)
+rmnet_avoided = dataclasses.replace(rmnet_much_faster, order=1, avoided=True)
+relay_avoided = dataclasses.replace(relay, order=1, avoided=True)
+RMNET_TO_OTHER_ADDRESS = DirectPath(RMNET.local, SocketAddress("203.0.113.9", 4001))
+rmnet_to_other_address = dataclasses.replace(rmnet_preferred, path=RMNET_TO_OTHER_ADDRESS)
+
+
+@pytest.mark.parametrize("leads", [True, False])
+@pytest.mark.parametrize(
+    ("current", "candidates", "chosen"),
+    [
+        pytest.param(WLAN, [wlan_next, rmnet_preferred], RMNET, id="the preferred though slower"),
+        pytest.param(RMNET, [wlan_next, rmnet_preferred], None, id="and it stays"),
+        pytest.param(WLAN, [wlan_next, stale(rmnet_preferred)], None, id="only if it lives"),
+        pytest.param(None, [wlan_next, rmnet_preferred], RMNET, id="the address is gone"),
+        pytest.param(RELAY, [relay, wlan_next], WLAN, id="direct first, preferred second"),
+        pytest.param(WLAN, [wlan_next, relay], None, id="a preferred relay takes nothing back"),
+        pytest.param(
+            WLAN, [wlan, rmnet_avoided], None, id="what is avoided is not taken for speed"
+        ),
+        pytest.param(RELAY, [relay, rmnet_avoided], None, id="nor to spare the relay"),
+        pytest.param(RMNET, [wlan, rmnet_avoided], WLAN, id="it is left for a slower path"),
+        pytest.param(RMNET, [relay, rmnet_avoided], RELAY, id="and for the relay"),
+        pytest.param(RMNET, [wlan_unproven, rmnet_avoided], None, id="not for what proved nothing"),
+        pytest.param(RMNET, [relay_avoided, rmnet_avoided], None, id="not for another such"),
+        pytest.param(None, [wlan_unproven, rmnet_avoided], RMNET, id="it is taken in need"),
+        pytest.param(WLAN, [wlan_unproven, rmnet_avoided], RMNET, id="and where silence is"),
+    ],
+)
+def test_a_persons_preference_of_an_interface(
+    current: PathAddress | None,
+    candidates: list[Candidate],
+    chosen: PathAddress | None,
+    leads: bool,
+) -> None:
+    for order in itertools.permutations(candidates):
+        choice = choose(current, order, leads=leads)
+        assert (choice.path if choice else None) == chosen
+        if chosen is not None:
+            assert choose(chosen, order, leads=leads) is None
+
+
+@pytest.mark.parametrize(
+    ("leads", "yields", "chosen"),
+    [(True, False, RMNET_TO_OTHER_ADDRESS), (True, True, None), (False, False, None)],
+)
+def test_only_who_leads_prefers_at_the_cost_of_the_other_ends_choice(
+    leads: bool, yields: bool, chosen: PathAddress | None
+) -> None:
+    candidates = [wlan_next, rmnet_to_other_address]
+    choice = choose(WLAN, candidates, leads=leads, yields=yields)
+    assert (choice.path if choice else None) == chosen
+
+
+def test_where_the_other_end_insists_nobody_moves_for_speed_or_off_the_relay() -> None:
+    assert choose(WLAN, [wlan, rmnet_much_faster], leads=True, yields=True) is None
+    assert choose(RELAY, [relay, wlan], leads=True, yields=True) is None
+    assert choose(WLAN, [wlan_next, rmnet_preferred], leads=True, yields=True) is not None
+    assert choose(WLAN, [relay], leads=True, yields=True) == choose(WLAN, [relay], leads=True)
+
+
+class TwoEnds:
+    """Two ends with two interfaces each, who see the same paths from either side."""
+
+    def __init__(self, seed: int) -> None:
+        self.random = random.Random(seed)
+        self.orders = [[self.random.randrange(2) for _ in range(2)] for _ in range(2)]
+        ways = [*itertools.product(range(2), range(2)), None]  # None is the relay
+        self.rtts = {way: self.random.choice([0.02, 0.04, 0.08]) for way in ways}
+        self.lives = [way for way in ways if way is None or self.random.random() < 0.8]
+        self.avoids = self.random.choice([0, 1, 2])  # who avoids an interface that is in use
+
+    def path(self, end: int, way: tuple[int, int] | None) -> PathAddress:
+        if way is None:
+            return RELAY
+        mine, theirs = way[end], way[1 - end]
+        local = LocalSocket("10.0.0.1", 4000 + mine, str(mine))
+        return DirectPath(local, SocketAddress("203.0.113.9", 4000 + theirs))
+
+    def candidate(self, end: int, way: tuple[int, int] | None) -> Candidate:
+        mine = 0 if way is None else way[end]
+        order = self.orders[end][mine]
+        avoided = end == self.avoids and mine == 1
+        path = self.path(end, way)
+        return Candidate(
+            path, True, self.rtts[way], True, str(mine), 2 if avoided else order, avoided
+        )
+
+    def changes(self, most: int) -> int:
+        """How often one of them chooses, in any order, until neither wants to."""
+        current: tuple[int, int] | None = self.random.choice(self.lives)
+        yields = [False, False]
+        for count in range(most):
+            for end in self.random.sample([0, 1], 2):
+                by_path = {self.path(end, way): way for way in self.lives}
+                candidates = [self.candidate(end, way) for way in self.lives]
+                choice = choose(
+                    self.path(end, current),
+                    candidates,
+                    leads=end == 0,
+                    yields=yields[end],
+                )
+                if choice is not None:
+                    yields[end] &= is_ours_alone(self.path(end, current), choice.path)
+                    yields[1 - end] = choice.insists
+                    current = by_path[choice.path]
+                    break
+            else:
+                return count
+        return most
+
+
+@pytest.mark.parametrize("block", range(10))
+def test_two_ends_with_any_preferences_come_to_rest(block: int) -> None:
+    for seed in range(300 * block, 300 * (block + 1)):
+        assert TwoEnds(seed).changes(most=12) <= 6, f"seed {seed}"
 
 
 # ---- companions ----------------------------------------------------------------------------------

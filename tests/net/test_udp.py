@@ -132,6 +132,25 @@ def test_an_address_that_comes_back_gets_the_port_it_had() -> None:
     in_loop(test)
 
 
+def test_the_address_of_a_renamed_interface_keeps_its_port(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def open_on_any_device(address: SocketAddress, device: str) -> socket.socket:
+        del device  # there is none of that name
+        return open_udp_socket(address)
+
+    monkeypatch.setattr("p2pquic.net.udp.open_udp_socket", open_on_any_device)
+
+    async def test() -> None:
+        sockets = UdpSockets(print, print)
+        (before,) = sockets.follow([LocalAddress("127.0.0.1", "eth0")])
+        (after,) = sockets.follow([LocalAddress("127.0.0.1", "enp3s0")])
+        assert after == before._replace(interface="enp3s0")
+        sockets.close()
+
+    in_loop(test)
+
+
 def test_a_port_that_somebody_took_meanwhile_is_replaced() -> None:
     async def test() -> None:
         address = LocalAddress("127.0.0.1", "lo")

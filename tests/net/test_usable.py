@@ -129,6 +129,62 @@ def test_the_other_family_comes_last_and_needs_a_default_route() -> None:
     ]
 
 
+# ---- Docker and VPN ------------------------------------------------------------------------------
+
+DOCKER = Link(4, "docker0", running=True)
+CONTAINERS = InterfaceAddress("172.17.0.1", 4)
+VPN = Link(5, "tun0", running=True)
+IN_VPN, IN_VPN_6 = InterfaceAddress("10.8.0.2", 5), InterfaceAddress("2001:db8:8::2", 5)
+EVERY_LINK = (LO, WIFI, CELLULAR, DOCKER, VPN)
+
+
+def test_the_bridge_of_containers_leads_to_containers_alone() -> None:
+    routes = (WIFI_DEFAULT, route("172.17.0.0/16", 4))
+    addresses = (CONTAINERS, HOME)
+    assert usable(*addresses, routes=routes, links=EVERY_LINK) == ["192.168.1.7%wlan0"]
+    assert usable(*addresses, routes=routes, links=EVERY_LINK, destination="172.17.0.9") == [
+        "172.17.0.1%docker0",
+        "192.168.1.7%wlan0",
+    ]
+    assert usable(*addresses, routes=routes, links=EVERY_LINK, destination=None) == [
+        "192.168.1.7%wlan0"
+    ]
+
+
+@pytest.mark.parametrize(
+    "tunnel",
+    [
+        pytest.param([route("0.0.0.0/1", 5), route("128.0.0.0/1", 5)], id="OpenVPN: two halves"),
+        pytest.param([route("0.0.0.0/0", 5)], id="WireGuard: a default in a table of its own"),
+    ],
+)
+@pytest.mark.parametrize("destination", [SERVER, None, "2001:db8:ffff::1"])
+def test_a_vpn_that_takes_everything_is_preferred_to_what_it_runs_over(
+    tunnel: list[Route], destination: str | None
+) -> None:
+    found = usable(
+        HOME, IN_VPN, routes=(WIFI_DEFAULT, *tunnel), links=EVERY_LINK, destination=destination
+    )
+    assert found == ["10.8.0.2%tun0", "192.168.1.7%wlan0"]
+
+
+@pytest.mark.parametrize("halves", [("::/1", "8000::/1"), ("2000::/3",)])
+def test_a_vpn_that_takes_all_of_ipv6_in_parts_has_a_default_route(halves: tuple[str, ...]) -> None:
+    parts = [route(half, 5) for half in halves]
+    assert usable(HOME, IN_VPN_6, routes=(WIFI_DEFAULT, *parts), links=EVERY_LINK) == [
+        "192.168.1.7%wlan0",
+        "2001:db8:8::2%tun0",
+    ]
+
+
+def test_a_vpn_to_an_office_alone_carries_no_call_elsewhere() -> None:
+    routes = (WIFI_DEFAULT, route("10.0.0.0/8", 5))
+    assert usable(HOME, IN_VPN, routes=routes, links=EVERY_LINK) == ["192.168.1.7%wlan0"]
+    assert usable(HOME, IN_VPN, routes=routes, links=EVERY_LINK, destination=None) == [
+        "192.168.1.7%wlan0"
+    ]
+
+
 def test_a_unique_local_address_comes_after_a_global_one() -> None:
     unique_local, global_one = InterfaceAddress("fd00::5", 2), InterfaceAddress("2001:db8::5", 2)
     found = usable(

@@ -27,6 +27,7 @@ from p2pquic.core.trace import (
     PlayoutReport,
     Record,
     Registered,
+    ReserveChanged,
     ResilienceChanged,
     ServerTrusted,
 )
@@ -89,6 +90,11 @@ def drawn(view: CallView, *, keys: bool = False) -> str:
             "(frames: 2 late, 1 re-sent, 3 concealed).",
         ),
         (Interruption(BOB, 83.4, 0, 0, 0), "Interruption of 83 ms from b0b0b0b0, unheard."),
+        (
+            ReserveChanged(["rmnet0"], used=True),
+            "Nothing else is known to live: rmnet0 is used, although to be avoided.",
+        ),
+        (ReserveChanged(["rmnet0"], used=False), "rmnet0 is avoided again."),
         (ResilienceChanged("lean"), "From now on lean: no frame is sent twice."),
         (
             AddressChanged(["10.0.0.9%rmnet0"], ["192.0.2.7%wlan0"]),

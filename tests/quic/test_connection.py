@@ -48,18 +48,21 @@ def test_a_path_is_proved_in_both_directions_and_measured() -> None:
     assert pair.client.connection.selected == relay()
 
 
+@pytest.mark.parametrize("insists", [False, True])
 @pytest.mark.parametrize("mover", ["client", "server"])
-def test_either_end_moves_and_the_other_follows_from_its_first_packet(mover: str) -> None:
+def test_either_end_moves_and_the_other_follows_from_its_first_packet(
+    mover: str, insists: bool
+) -> None:
     pair = Pair()
     open_both(pair, WLAN, HOME, delay=0.02)
     end = pair.client if mover == "client" else pair.server
     path, other_path = (WLAN, HOME) if mover == "client" else (HOME, WLAN)
     other = pair.other(end)
-    end.connection.select(path)
+    end.connection.select(path, insists=insists)
     pair.talk(end, None, frames=1)
     pair.run(pair.now + 0.1)
     assert other.connection.selected == other_path
-    assert other.seen(events.PathFollowed) == [events.PathFollowed(other_path, relay())]
+    assert other.seen(events.PathFollowed) == [events.PathFollowed(other_path, relay(), insists)]
     assert not end.seen(events.PathFollowed)
 
 

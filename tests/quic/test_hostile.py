@@ -13,6 +13,7 @@ from aioquic.quic.packet import QuicFrameType
 from p2pquic.quic import events
 from p2pquic.quic.config import ConnectionConfig
 from p2pquic.quic.connection import MOST_UNSENT, MultipathConnection
+from p2pquic.quic.frames import PathClass, PathSelect
 from p2pquic.quic.identity import Identity
 from tests.quic.pair import End, Pair, direct, relay
 
@@ -117,7 +118,9 @@ def test_an_older_choice_heard_late_does_not_undo_a_newer_one() -> None:
     pair.client.connection.open_path(WLAN, proven_rtt=None, now=pair.now)
     pair.client.connection.challenge(WLAN)
     pair.run(pair.now + 0.5)
-    server._awaited_sequence = server._paths[HOME].host_sequence  # named, not yet heard
+    sequence = server._paths[HOME].host_sequence
+    assert sequence is not None
+    server._awaited = PathSelect(1, PathClass.DIRECT, sequence)  # named, not yet heard
     server.select(relay())
     pair.client.connection.challenge(WLAN)
     pair.run(pair.now + 0.5)

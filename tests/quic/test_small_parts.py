@@ -36,7 +36,7 @@ addresses = st.builds(
 )
 
 
-@given(st.builds(PathSelect, varints, st.sampled_from(PathClass), varints))
+@given(st.builds(PathSelect, varints, st.sampled_from(PathClass), varints, st.booleans()))
 def test_path_select_comes_back_as_it_went(frame: PathSelect) -> None:
     buffer = Buffer(capacity=64)
     frame.push(buffer)

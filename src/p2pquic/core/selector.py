@@ -2,12 +2,19 @@
 
     current path gone ------------> the best that is proved
     on the relay, direct works ---> the best direct path, whichever end sees it first
+    by an interface we avoid -----> one that is not, be it the relay
+    by another than we prefer ----> a direct path by that one, whatever its round trip
     a direct path is faster ------> that one, if it wins by SWITCH_GAIN and this end leads
 
 A path that has proved nothing is never selected: what is tried out gets duplicates. Of the others,
-direct is better than the relay, and then the shorter round trip. Only the leading end (the QUIC
-client, like ICE's controlling agent, RFC 8445 section 6.1.1) moves for the sake of speed: two ends
-that measure a little differently would pull against each other.
+direct is better than the relay, then the interface that is preferred, then the shorter round trip.
+Only the leading end (the QUIC client, like ICE's controlling agent, RFC 8445 section 6.1.1) moves
+for the sake of speed: two ends that measure a little differently would pull against each other.
+
+For the same reason the end that does not lead follows its preference only to paths to the same
+address of the other end: it chooses among its own interfaces, and leaves the other's choice alone.
+Where an end has `insisted`, the other one does the same, and moves neither for speed nor off the
+relay. So each such change is for the better for one end and takes nothing from the other.
 """
 
 from __future__ import annotations
@@ -27,7 +34,8 @@ class Candidate:
 
     `proven`: the other end answered on it, and nothing has cast doubt on that since. `rtt` in
     seconds, None if never measured. `fresh`: it showed within the last second or so that it lives.
-    `interface` is the one it leaves by.
+    `interface` is the one it leaves by, `order` its place in our preference (0 is the best), and
+    `avoided` one for when nothing else lives.
     """
 
     path: PathAddress
@@ -35,14 +43,20 @@ class Candidate:
     rtt: float | None = None
     fresh: bool = True
     interface: str = ""
+    order: int = 0
+    avoided: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """Change to this path, for a reason that a person can read."""
+    """Change to this path, for a reason that a person can read.
+
+    `insists`: by our preference of an interface, which the other end cannot know.
+    """
 
     path: PathAddress
     reason: str
+    insists: bool = False
 
 
 def choose(
@@ -51,8 +65,11 @@ def choose(
     *,
     leads: bool,
     sends_once: bool = False,
+    yields: bool = False,
 ) -> Choice | None:
     """The path to change to; None to stay, or if there is no way out at all.
+
+    `yields`: the other end insists on where the current path leads.
 
     Whoever `sends_once` has no copy elsewhere if an old proof is wrong, and what stood by may have
     died in silence: he takes the relay, which the server sees alive at both ends.
@@ -68,13 +85,44 @@ def choose(
     here = by_path[current]
     if not here.proven:
         return Choice(best.path, "this path answers")
+    # Nothing forces us to believe an old proof.
     lively = [candidate for candidate in candidates if candidate.proven and candidate.fresh]
-    best = min(lively, key=_rank, default=here)  # nothing forces us to believe an old proof
+    return _choose_freely(here, lively, leads=leads, yields=yields)
+
+
+def _choose_freely(
+    here: Candidate, lively: Sequence[Candidate], *, leads: bool, yields: bool
+) -> Choice | None:
+    """What is better than the path we are on, which lives."""
+    ours = [each for each in lively if is_ours_alone(here.path, each.path)]
+    relays = [each for each in lively if each.path.kind == "relay"]
+    best = min([*ours, *relays] if yields else lively, key=_rank, default=here)
+    if here.avoided and not best.avoided:
+        return Choice(best.path, "this path spares an interface to be avoided", insists=True)
+    if best.avoided and not here.avoided:
+        return None
     if here.path.kind == "relay" and best.path.kind == "direct":
-        return Choice(best.path, "a direct path works")
-    if leads and here.path.kind == best.path.kind and _gain(here, best) >= SWITCH_GAIN:
+        spares = any(each.avoided for each in lively)  # or the other end would lead us back to it
+        return Choice(best.path, "a direct path works", insists=spares)
+    if not leads:
+        best = min(ours, key=_rank, default=here)
+    if here.path.kind != best.path.kind:
+        return None
+    if best.order < here.order:
+        return Choice(best.path, "this path is by a preferred interface", insists=True)
+    is_faster = best.order == here.order and _gain(here, best) >= SWITCH_GAIN
+    if leads and not yields and is_faster:
         return Choice(best.path, "this path is faster")
     return None
+
+
+def is_ours_alone(here: PathAddress, there: PathAddress) -> bool:
+    """Whether a change of path concerns our own interfaces only, and where the other end is not."""
+    return (
+        isinstance(here, DirectPath)
+        and isinstance(there, DirectPath)
+        and here.remote == there.remote
+    )
 
 
 def best_of(candidates: Sequence[Candidate]) -> Candidate:
@@ -110,17 +158,20 @@ def _independence(current: PathAddress, interface: str, other: Candidate) -> int
     return apart or int(current.kind != other.path.kind)
 
 
-def _rank(candidate: Candidate) -> tuple[bool, bool, float, str]:
+def _rank(candidate: Candidate) -> tuple[bool, bool, bool, int, float, str]:
     return (
         not candidate.proven,
+        candidate.avoided,
         candidate.path.kind == "relay",
+        candidate.order,
         _rtt(candidate),
         str(candidate.path),  # so that equals rank the same at every call
     )
 
 
-def _cautious_rank(candidate: Candidate) -> tuple[bool, bool, float]:
-    return not candidate.proven, candidate.path.kind != "relay", _rtt(candidate)
+def _cautious_rank(candidate: Candidate) -> tuple[bool, bool, bool, float]:
+    is_direct = candidate.path.kind != "relay"
+    return not candidate.proven, candidate.avoided, is_direct, _rtt(candidate)
 
 
 def _rtt(candidate: Candidate) -> float:

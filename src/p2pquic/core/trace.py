@@ -281,6 +281,15 @@ class Dropped(Record):
 
 
 @dataclass(frozen=True)
+class ReserveChanged(Record):
+    """`interfaces` to be avoided are used, since nothing else is known to live; or no longer."""
+
+    event = "reserve"
+    interfaces: list[str]
+    used: bool
+
+
+@dataclass(frozen=True)
 class Failed(Record):
     """Something a person should read."""
 

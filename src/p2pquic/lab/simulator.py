@@ -14,7 +14,7 @@ import heapq
 import itertools
 import math
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from random import Random
 from typing import assert_never
@@ -33,6 +33,7 @@ from p2pquic.core.events import (
     SocketsChanged,
 )
 from p2pquic.core.machine import Machine
+from p2pquic.core.preference import INDIFFERENT, InterfacePreference
 from p2pquic.core.trace import Entry, FrameReceived, PathSelected, Record
 from p2pquic.lab.changes import ChangeMade, Outages
 from p2pquic.lab.scenarios import FRAME_CADENCE, MOVER, OTHER, Change, Scenario, timeline
@@ -86,7 +87,7 @@ class VirtualHost:
 
 
 class Simulation:
-    """One scenario with one seed."""
+    """One scenario with one seed; `interfaces` are the hosts' preferences, by name."""
 
     def __init__(
         self,
@@ -95,6 +96,7 @@ class Simulation:
         *,
         resilience: Resilience = "hedged",
         relay: RelayUse = "auto",
+        interfaces: Mapping[str, InterfacePreference] | None = None,
     ) -> None:
         self.scenario = scenario
         self.seed = seed
@@ -128,6 +130,7 @@ class Simulation:
                 "lab",
                 resilience,
                 relay,
+                interfaces=(interfaces or {}).get(name, INDIFFERENT),
             )
             return VirtualHost(
                 name, lambda: PeerSession(config, identities[name], self._random.randbytes)

@@ -87,7 +87,9 @@ class UdpSockets:
         self._on_record = on_record
         self._on_read = on_read
         self._open: dict[LocalSocket, socket.socket] = {}
-        self._ports: dict[LocalAddress, int] = {}  # that an address had, oldest first
+        self._ports: dict[
+            str, int
+        ] = {}  # that an address had, whatever its interface, oldest first
         self.faults: Counter[tuple[LocalSocket, str]] = Counter()
 
     def listen(self, address: SocketAddress) -> LocalSocket:
@@ -108,7 +110,7 @@ class UdpSockets:
         """Have exactly one socket per address: open the new, close the vanished, keep the rest.
 
         An address that comes back gets the port it had, if that is free: its NAT, and the NATs it
-        spoke to, may still know that one.
+        spoke to, may still know that one. So does the address of an interface that was renamed.
         An address that went away before it could be bound is left out and traced: the monitor is
         about to say the same.
         """
@@ -153,14 +155,14 @@ class UdpSockets:
             self._on_record(Dropped(f"cannot bind to the device: {_reason(error)}", str(address)))
             udp = self._open_on_its_port(address, "")
         local = self._add(udp, address.interface)
-        self._ports.pop(address, None)
-        self._ports[address] = local.port
+        self._ports.pop(address.host, None)
+        self._ports[address.host] = local.port
         if len(self._ports) > PORTS_REMEMBERED:
             del self._ports[next(iter(self._ports))]
         return local
 
     def _open_on_its_port(self, address: LocalAddress, device: str) -> socket.socket:
-        port = self._ports.get(address, 0)
+        port = self._ports.get(address.host, 0)
         try:
             return open_udp_socket(SocketAddress(address.host, port), device)
         except OSError as error:

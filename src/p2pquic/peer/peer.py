@@ -19,6 +19,7 @@ from typing import Literal
 from p2pquic.core.addresses import SocketAddress
 from p2pquic.core.events import MediaPacketReady, Resilience, ResilienceChosen
 from p2pquic.core.jitter_buffer import DelayBounds
+from p2pquic.core.preference import INDIFFERENT, InterfacePreference
 from p2pquic.core.trace import Entry
 from p2pquic.media.requirements import check_requirements
 from p2pquic.net import process
@@ -59,6 +60,7 @@ class PeerOptions:
     buffer: DelayBounds = field(default_factory=DelayBounds)
     give_up: float = 60.0
     only: frozenset[str] = frozenset()
+    interfaces: InterfacePreference = INDIFFERENT
     once: bool = False
     trace: str | None = None
 
@@ -141,6 +143,7 @@ def _create_session(options: PeerOptions) -> PeerSession:
         give_up=options.give_up,
         buffer=options.buffer,
         only=options.only,
+        interfaces=options.interfaces,
     )
     return PeerSession(config, options.identity, os.urandom)
 

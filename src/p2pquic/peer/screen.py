@@ -31,6 +31,7 @@ from p2pquic.core.trace import (
     PlayoutReport,
     Record,
     Registered,
+    ReserveChanged,
     ResilienceChanged,
     ServerTrusted,
 )
@@ -180,6 +181,11 @@ def sentence(record: Record) -> str | None:
             return f"{gap}, {heard}{detail}."
         case ResilienceChanged(resilience):
             return f"From now on {resilience}: {MEANING[resilience]}."
+        case ReserveChanged(interfaces, used):
+            names = ", ".join(interfaces)
+            if used:
+                return f"Nothing else is known to live: {names} is used, although to be avoided."
+            return f"{names} is avoided again."
         case Failed(message):
             return message
         case Closed(reason, remote) if remote:

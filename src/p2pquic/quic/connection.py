@@ -55,12 +55,16 @@ class MultipathConnection(AudioPacketsConnection):
         super().__init__(config, original_destination_connection_id)
         self._selection = PathSelection(is_client=self._is_client)
         self._announce_now = False
-        self._awaited_sequence: int | None = None
+        self._insists = False  # on the choice in force, which is ours
+        self._awaited: PathSelect | None = None
         handlers: dict[int, Any] = self._QuicConnection__frame_handlers  # type: ignore[attr-defined]
         handlers[PATH_SELECT] = (self._handle_path_select_frame, EPOCHS("1"))
 
-    def select(self, addr: PathAddress) -> bool:
+    def select(self, addr: PathAddress, *, insists: bool = False) -> bool:
         """Speak on an open path from the next packet on, and tell the other end.
+
+        Args:
+            insists: Tell it as well that this is for our preference of an interface.
 
         Returns:
             False when no connection id is left to speak with on it: nothing changed.
@@ -70,8 +74,8 @@ class MultipathConnection(AudioPacketsConnection):
             return False
         self._selected = path
         self._selection.choose()
-        self._announce_now = True
-        self._awaited_sequence = None  # an older choice of the other end, not heard in time
+        self._announce_now, self._insists = True, insists
+        self._awaited = None  # an older choice of the other end, not heard in time
         self._show(path)
         self._close_retired(self._now)
         return True
@@ -178,21 +182,20 @@ class MultipathConnection(AudioPacketsConnection):
                 QuicErrorCode.PROTOCOL_VIOLATION, frame_type, str(error)
             ) from None
         self._announce_now = False
-        self._awaited_sequence = frame.sequence
+        self._awaited = frame
         for path in self._paths.values():
             self._follow_if_awaited(path)
         self._close_retired(context.time)
 
     def _follow_if_awaited(self, path: Path) -> None:
         """Speak on the path that the other end selected, once a packet shows which it is."""
-        if self._awaited_sequence is None or path.host_sequence != self._awaited_sequence:
+        choice = self._awaited
+        if choice is None or path.host_sequence != choice.sequence or not self._ensure_cid(path):
             return
-        if not self._ensure_cid(path):
-            return
-        self._awaited_sequence = None
+        self._awaited = None
         assert self._selected is not None
         before, self._selected = self._selected, path
-        self._tell(events.PathFollowed(path.addr, before.addr))
+        self._tell(events.PathFollowed(path.addr, before.addr, choice.insists))
 
     def _write_path_select_frame(self, builder: QuicPacketBuilder) -> None:
         assert self._selected is not None
@@ -202,7 +205,8 @@ class MultipathConnection(AudioPacketsConnection):
         buffer = builder.start_frame(
             PATH_SELECT, PATH_SELECT_CAPACITY, self._on_path_select_delivery, (epoch,)
         )
-        PathSelect(epoch, kind, self._selected.cid.sequence_number).push(buffer)
+        sequence = self._selected.cid.sequence_number
+        PathSelect(epoch, kind, sequence, self._insists).push(buffer)
         self._announce_now = False
 
     def _on_path_select_delivery(self, delivery: QuicDeliveryState, epoch: int) -> None:

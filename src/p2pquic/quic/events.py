@@ -51,10 +51,12 @@ class PathFollowed:
     """The other end chose: `path` is selected from now on, at both ends, where `before` was.
 
     They are the same when the other end only says that it is somewhere else on it (another leg).
+    It `insists` where it prefers the interface it leaves by.
     """
 
     path: PathAddress
     before: PathAddress
+    insists: bool = False
 
 
 @dataclass(frozen=True, slots=True)

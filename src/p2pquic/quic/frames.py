@@ -36,6 +36,9 @@ class PathClass(IntEnum):
     RELAY = 1
 
 
+INSISTS = 2  # the bit of the class field that says so
+
+
 class AddressDiscovery(IntEnum):
     """What an endpoint offers in the address_discovery transport parameter."""
 
@@ -59,17 +62,19 @@ class PathSelect:
     """The sender of this frame speaks, from now on, on the path named here.
 
     NATs make the address of a path differ at its two ends, so it is named by the connection id
-    (issued by the receiver of this frame) that the sender uses on it.
+    (issued by the receiver of this frame) that the sender uses on it. `insists`: the sender prefers
+    the interface it leaves by, so the receiver should not change for speed alone.
     """
 
     epoch: int
     path_class: PathClass
     sequence: int
+    insists: bool = False
 
     def push(self, buffer: Buffer) -> None:
         """Write the fields after the frame type."""
         buffer.push_uint_var(self.epoch)
-        buffer.push_uint_var(self.path_class)
+        buffer.push_uint_var(self.path_class | INSISTS * self.insists)
         buffer.push_uint_var(self.sequence)
 
     @classmethod
@@ -82,7 +87,7 @@ class PathSelect:
         """
         epoch, number, sequence = (buffer.pull_uint_var() for _ in range(3))
         try:
-            return cls(epoch, PathClass(number), sequence)
+            return cls(epoch, PathClass(number & ~INSISTS), sequence, bool(number & INSISTS))
         except ValueError:
             raise ProtocolError(f"PATH_SELECT names the unknown class {number}") from None
 

@@ -15,6 +15,7 @@ from p2pquic.core.addresses import LocalSocket, SocketAddress
 from p2pquic.core.deadlines import earliest
 from p2pquic.core.errors import ProtocolError
 from p2pquic.core.path import DirectPath, PathAddress
+from p2pquic.core.preference import INDIFFERENT, InterfacePreference
 from p2pquic.core.selector import SWITCH_GAIN
 from p2pquic.quic import events
 from p2pquic.quic.config import ConnectionConfig
@@ -37,7 +38,12 @@ class ControlConnection:
     """The connection, from the first socket on."""
 
     def __init__(
-        self, server: SocketAddress, identity: Identity, key: ServerKey, hello: Register
+        self,
+        server: SocketAddress,
+        identity: Identity,
+        key: ServerKey,
+        hello: Register,
+        preference: InterfacePreference = INDIFFERENT,
     ) -> None:
         self.server = server
         self.observed: dict[LocalSocket, SocketAddress] = {}
@@ -48,6 +54,7 @@ class ControlConnection:
         self._key = key
         self._shown: bytes | None = None  # the key in the server's certificate, perhaps not its own
         self._hello = hello
+        self._preference = preference
         self._sockets: tuple[LocalSocket, ...] = ()
         self._connection: MultipathConnection | None = None
         self._decoder = ToPeerDecoder()
@@ -86,6 +93,11 @@ class ControlConnection:
         if self._connection is None or self._connection.selected is None:
             return 0.0
         return self._connection.rtt(self._connection.selected) or 0.0
+
+    def works_since(self, moment: float) -> bool:
+        """Whether the socket the server hears us on carried something both ways since then."""
+        path = None if self._connection is None else self._connection.selected
+        return path is not None and self._works(path, moment)
 
     def owns(self, connection_id: bytes) -> bool:
         """Whether a packet to this connection id is ours."""
@@ -207,8 +219,9 @@ class ControlConnection:
     def _prefer(self, now: float) -> None:
         """Select the best socket whose path answers; any, if the one in use is gone.
 
-        That is the first which is not slower than another: frames that leave a slower leg when a
-        doubt has passed, in which they left by all of them, would be missed like lost ones.
+        That is, of the interfaces that the person likes best, the first which is not slower than
+        another: frames that leave a slower leg when a doubt has passed, in which they left by all
+        of them, would be missed like lost ones.
         """
         assert self._connection is not None
         open_paths = [
@@ -218,9 +231,14 @@ class ControlConnection:
         ]
         answering = [path for path in open_paths if self._connection.is_validated(path)]
         if answering:
-            times = {path: self._connection.rtt(path) or 0.0 for path in answering}
+            best = min(self._preference.order(path.local.interface) for path in answering)
+            times = {
+                path: self._connection.rtt(path) or 0.0
+                for path in answering
+                if self._preference.order(path.local.interface) == best
+            }
             limit = min(times.values()) + SWITCH_GAIN
-            chosen = next(path for path in answering if times[path] < limit)
+            chosen = next(path for path, time in times.items() if time < limit)
         elif self.local in self._sockets or not open_paths:
             chosen = None
         else:

@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 from p2pquic.core.actions import SendDatagram
 from p2pquic.core.addresses import LocalSocket, SocketAddress
 from p2pquic.core.deadlines import earliest
+from p2pquic.core.preference import INDIFFERENT, InterfacePreference
 from p2pquic.quic.identity import Identity
 from p2pquic.quic.packets import destination_connection_id
 from p2pquic.session.control_connection import ControlConnection
@@ -30,14 +31,19 @@ class ControlLink:
     """One server, as long as the peer lives."""
 
     def __init__(
-        self, server: SocketAddress, identity: Identity, key: ServerKey, hello: Register
+        self,
+        server: SocketAddress,
+        identity: Identity,
+        key: ServerKey,
+        hello: Register,
+        preference: InterfacePreference = INDIFFERENT,
     ) -> None:
         self.server = server
         self.key = key
         self.failure: str | None = None  # why there is no link and will be none, for a person
         self.lost: str | None = None  # why there is none just now
         self._connect: Callable[[], ControlConnection] = lambda: ControlConnection(
-            server, identity, key, hello
+            server, identity, key, hello, preference
         )
         self._connection = self._connect()
         self._next: ControlConnection | None = None
@@ -97,6 +103,10 @@ class ControlLink:
                 messages += connection.receive(local, data, now)
         self._judge(now)
         return messages
+
+    def works_since(self, moment: float) -> bool:
+        """Whether the socket the server hears us on carried something both ways since then."""
+        return self.lost is None and self._connection.works_since(moment)
 
     def hurry(self, now: float) -> None:
         """Something may be wrong with the network: find out which paths to the server live.

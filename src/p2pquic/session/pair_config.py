@@ -8,6 +8,7 @@ from typing import Literal
 from p2pquic.core.addresses import SocketAddress
 from p2pquic.core.events import Resilience
 from p2pquic.core.jitter_buffer import DelayBounds
+from p2pquic.core.preference import INDIFFERENT, InterfacePreference
 from p2pquic.wire.signaling import Member
 
 RelayUse = Literal["auto", "only", "never"]
@@ -31,6 +32,7 @@ class PairConfig:
     relay: RelayUse
     give_up: float
     buffer: DelayBounds = field(default_factory=DelayBounds)
+    interfaces: InterfacePreference = INDIFFERENT
 
     @property
     def is_client(self) -> bool:

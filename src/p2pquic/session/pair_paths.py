@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from p2pquic.core.addresses import LocalSocket, SocketAddress
 from p2pquic.core.liveness import is_mute, is_overdue, keeps_answering
 from p2pquic.core.path import DirectPath, PathAddress, RelayPath
+from p2pquic.core.preference import INDIFFERENT, InterfacePreference
 from p2pquic.core.selector import Candidate, best_of, companions
 from p2pquic.quic.connection import MultipathConnection
 from p2pquic.quic.recovery import INITIAL_RTT
@@ -27,8 +28,9 @@ MOST_STRAWS = 2  # paths; every frame goes on each of them as long as nothing an
 class PairPaths:
     """Looks at sockets, connection and relay together; changes nothing."""
 
-    def __init__(self, relay: RelayRoute) -> None:
+    def __init__(self, relay: RelayRoute, preference: InterfacePreference = INDIFFERENT) -> None:
         self.sockets: tuple[LocalSocket, ...] = ()
+        self._preference = preference
         self._relay = relay
 
     def has_way_out(self, path: PathAddress | None) -> bool:
@@ -65,7 +67,9 @@ class PairPaths:
                 ),
                 connection.rtt(path),
                 _answered(connection, path) >= now - FRESH,
-                self.interface_of(path),
+                interface := self.interface_of(path),
+                self._preference.order(interface),
+                self._preference.avoids(interface),
             )
             for path in connection.paths
             if self.has_way_out(path)

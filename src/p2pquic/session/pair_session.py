@@ -59,7 +59,7 @@ class PairSession:
         self._connection: MultipathConnection | None = None
         self._direct = DirectPaths(config.me, self.remote, entropy)
         self._relay = RelayRoute(config.server)
-        self._paths = PairPaths(self._relay)
+        self._paths = PairPaths(self._relay, config.interfaces)
         self._trace = PairTrace(self.remote, self._actions)
         self._media = PairMedia(
             self.remote, plays=config.receives, bounds=config.buffer, actions=self._actions
@@ -85,6 +85,11 @@ class PairSession:
     def doubted_since(self) -> float | None:
         """Since when the network may have changed without a word; None while all is well."""
         return None if self._manager is None else self._manager.doubted_since
+
+    @property
+    def interface(self) -> str:
+        """The interface that the call leaves by; of several relay legs the preferred one."""
+        return "" if self._manager is None else self._paths.interface_of(self._manager.selected)
 
     def has_new_doubt(self) -> bool:
         """Whether the call is in doubt, and was not in this one at the last call."""

@@ -15,7 +15,7 @@ import math
 
 from p2pquic.core.frames import FRAME_CADENCE
 from p2pquic.core.path import DirectPath, PathAddress, RelayPath
-from p2pquic.core.selector import choose
+from p2pquic.core.selector import choose, is_ours_alone
 from p2pquic.quic import events
 from p2pquic.quic.connection import MultipathConnection
 from p2pquic.session.direct_paths import DirectPaths
@@ -53,6 +53,7 @@ class PathManager:
         self._media = media
         self._trace = trace
         self._liveness = PairLiveness(connection)
+        self._yields = False  # to the other end, which insists on where the path in use leads
         self._cut_off = False  # since our sockets changed last, no path leads out
         self._back_at: float | None = None  # since when a path is possible again, none chosen yet
 
@@ -148,7 +149,8 @@ class PathManager:
                     self._direct.forget(path, now)
                 self._trace.abandoned(path, "the other end gave it up")
                 self.choose(now)
-            case events.PathFollowed(path, before):
+            case events.PathFollowed(path, before, insists):
+                self._yields = insists
                 self._on_followed(path, before, now)
 
     def watch(self, now: float) -> None:
@@ -177,11 +179,17 @@ class PathManager:
         """Apply the rule; change the path if it says so."""
         candidates = self._paths.candidates(self._connection, self._liveness.doubted_since, now)
         is_lean = self.sending.resilience == "lean"
-        choice = choose(self.selected, candidates, leads=self._config.is_client, sends_once=is_lean)
+        choice = choose(
+            self.selected,
+            candidates,
+            leads=self._config.is_client,
+            sends_once=is_lean,
+            yields=self._yields,
+        )
         if choice is None:
             return
         is_cut = not self.can_send
-        self._change(choice.path, choice.reason, now)
+        self._change(choice.path, choice.reason, now, insists=choice.insists)
         if is_cut and is_lean and isinstance(choice.path, RelayPath):
             self._doubt_standbys(now)
 
@@ -191,10 +199,11 @@ class PathManager:
     def _hears_cadence(self) -> bool:
         return self._config.receives and self._media.hears
 
-    def _change(self, path: PathAddress, reason: str, now: float) -> None:
+    def _change(self, path: PathAddress, reason: str, now: float, *, insists: bool = False) -> None:
         """Take this path from the next packet on, and tell the other end."""
         before = self.selected
-        if self._connection.select(path):
+        if self._connection.select(path, insists=insists):
+            self._yields = self._yields and is_ours_alone(before, path)
             self._trace.selected(path, reason)
             back, self._back_at = self._back_at or now, None
             self._after_change(before, path, back=back - OWN_NEWS, now=now)

@@ -131,6 +131,7 @@ class PeerCalls:
             relay=self._config.relay,
             give_up=self._config.give_up,
             buffer=self._config.buffer,
+            interfaces=self._config.interfaces,
         )
         pair = PairSession(config, self._identity, self._entropy, now)
         pair.set_sockets(self.sockets, self._control.local, now)

@@ -8,6 +8,7 @@ from typing import Literal
 from p2pquic.core.addresses import SocketAddress
 from p2pquic.core.events import Resilience
 from p2pquic.core.jitter_buffer import DelayBounds
+from p2pquic.core.preference import INDIFFERENT, InterfacePreference
 from p2pquic.session.pair_config import RelayUse
 
 
@@ -32,3 +33,4 @@ class PeerConfig:
     buffer: DelayBounds = field(default_factory=DelayBounds)
     pin_advice: str = ""
     only: frozenset[str] = frozenset()
+    interfaces: InterfacePreference = INDIFFERENT

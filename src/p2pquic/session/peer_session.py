@@ -35,6 +35,7 @@ from p2pquic.core.trace import (
     Observed,
     Record,
     Registered,
+    ReserveChanged,
     ResilienceChanged,
     ServerTrusted,
 )
@@ -44,6 +45,7 @@ from p2pquic.session.control_link import ControlLink
 from p2pquic.session.pair_session import PairSession
 from p2pquic.session.peer_calls import PeerCalls
 from p2pquic.session.peer_config import PeerConfig
+from p2pquic.session.reserve import Reserve
 from p2pquic.session.server_key import ServerKey
 from p2pquic.wire import punch
 from p2pquic.wire.relay_frame import decode, is_relay_frame
@@ -75,9 +77,12 @@ class PeerSession:
             identity,
             ServerKey(config.pin, config.pin_advice),
             Register(PROTOCOL_VERSION, config.room, config.role, entropy(INSTANCE_SIZE)),
+            config.interfaces,
         )
+        self._reserve = Reserve(config.interfaces, config.intermediate.family)
         self._actions: list[Action] = []
         self._calls = PeerCalls(config, identity, entropy, self._control, self._actions)
+        self._reluctant: list[str] = []  # interfaces in use that are to be avoided
         self._told_observed: dict[LocalSocket, SocketAddress] = {}
         self._registered = False
         self._frame = 0
@@ -90,13 +95,14 @@ class PeerSession:
     def deadline(self) -> float | None:
         """The earliest timer of the link and the calls."""
         times = [self._control.deadline, *[pair.deadline for pair in self._calls]]
-        return earliest(times)
+        return earliest([*times, self._reserve.deadline])
 
     def handle(self, event: Event, now: float) -> list[Action]:
         """React to one event."""
         match event:
             case SocketsChanged(sockets):
-                self._on_sockets(sockets, now)
+                self._reserve.set_sockets(sockets)
+                self._use_sockets(now)
             case DatagramReceived(local, remote, data):
                 try:
                     self._on_datagram(local, remote, data, now)
@@ -117,18 +123,17 @@ class PeerSession:
                 return self._hang_up(reason, now)
             case _:
                 assert_never(event)
+        if self._reserve.has_choice and self._reserve.judge(is_needed=self._is_in_need(), now=now):
+            self._use_sockets(now)
         return self._gather(now)
 
     # ---- what arrives ------------------------------------------------------------------------
 
-    def _on_sockets(self, sockets: tuple[LocalSocket, ...], now: float) -> None:
-        self._calls.sockets = sockets
-        self._control.set_sockets(sockets, now)
-        self._tell_where_we_are(now)
-
     def _on_datagram(
         self, local: LocalSocket, remote: SocketAddress, data: bytes, now: float
     ) -> None:
+        if local not in self._calls.sockets:
+            return  # it stands in reserve again; what comes there was on the way
         if is_relay_frame(data):
             if remote == self._config.intermediate:
                 session = decode(data).session
@@ -208,6 +213,32 @@ class PeerSession:
         self._tell_where_we_are(now)
 
     # ---- what we do --------------------------------------------------------------------------
+
+    def _use_sockets(self, now: float) -> None:
+        sockets = self._reserve.in_use
+        reluctant = sorted({each.interface for each in sockets if self._reserve.avoids(each)})
+        if reluctant != self._reluctant:
+            self._log(ReserveChanged(reluctant or self._reluctant, used=bool(reluctant)))
+        self._reluctant = reluctant
+        self._calls.sockets = sockets
+        self._control.set_sockets(sockets, now)
+        self._tell_where_we_are(now)
+
+    def _is_in_need(self) -> bool:
+        """Whether, beside the interfaces to avoid, none is known to live."""
+        local = self._control.local
+        is_heard = local is not None and not self._reserve.avoids(local)
+        calls = [pair for pair in self._calls if pair.is_connected]
+        if not calls:
+            return not is_heard or self._control.lost is not None
+        return any(
+            self._config.interfaces.avoids(pair.interface)
+            or (
+                pair.doubted_since is not None
+                and not (is_heard and self._control.works_since(pair.doubted_since))
+            )
+            for pair in calls
+        )
 
     def _tell_where_we_are(self, now: float) -> None:
         """The kernel or the server may just have told us something new about that."""

@@ -4,7 +4,9 @@
 
 The order is the kernel's preference: the longest matching prefix, then the smallest metric. An
 interface the kernel would not choose today (cellular beside Wi-Fi) counts too, for its sockets are
-bound to it; that is what makes a move before the break possible. Reads nothing by itself.
+bound to it; that is what makes a move before the break possible. So it is with a VPN: preferred, if
+it has the longer or cheaper route, beside the network it runs over. A bridge of containers has no
+route to the internet, and counts only for a server among them. Reads nothing by itself.
 """
 
 from __future__ import annotations
@@ -15,6 +17,8 @@ from dataclasses import dataclass
 
 from p2pquic.core.addresses import LocalAddress
 
+LONGEST_DEFAULT = {4: 1, 6: 3}  # bits of prefix: VPNs route "everything" as two halves of IPv4
+# (OpenVPN's redirect-gateway def1), or as 2000::/3, so that the real default route stays below
 LOOPBACK_INTERFACE = "lo"  # also: traffic to an address of this very machine
 
 
@@ -96,7 +100,7 @@ def _cheapest_routes(
         if target is not None and reaches_server:
             if int(target) >> (target.max_prefixlen - route.length) != route.prefix:
                 continue
-        elif route.length:
+        elif route.length > LONGEST_DEFAULT[route.family]:
             continue
         cost = (target is not None and not reaches_server, -route.length, route.metric)
         key = (route.family, route.link)
