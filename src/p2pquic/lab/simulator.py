@@ -104,7 +104,8 @@ class Simulation:
         self.now = ORIGIN
         self.settled = math.inf  # when changes may begin
         self.changes: list[ChangeMade] = []
-        self._random = Random(seed)
+        self._random = Random(seed)  # what the sessions draw
+        self._phases = Random(seed + 2)  # of the sources; a session that draws more changes none
         self._agenda: list[tuple[float, int, Callable[[], None]]] = []
         self._order = itertools.count()
         self._ports = itertools.count(FIRST_PORT)
@@ -267,7 +268,7 @@ class Simulation:
                 case Log(record):
                     host.trace.append(Entry(self.now, record))
                 case StartMedia():
-                    begin = self.now + self._random.uniform(0, FRAME_CADENCE)
+                    begin = self.now + self._phases.uniform(0, FRAME_CADENCE)
                     self.at(begin, lambda machine=host.machine: self._tick(host, machine))  # type: ignore[misc]
                 case Finish(reason):
                     host.finished = reason
