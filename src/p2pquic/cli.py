@@ -38,7 +38,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit code and never a traceback, except with --debug."""
     words = list(sys.argv[1:] if arguments is None else arguments)
     if arguments is None:  # as a program: until a command knows better, a signal ends it well
-        signal.signal(signal.SIGTERM, signal.default_int_handler)
+        for number in (signal.SIGINT, signal.SIGTERM):  # a shell's background job ignores SIGINT
+            signal.signal(number, signal.default_int_handler)
     debug = "--debug" in words
     try:
         if words[:1] == ["lab"]:
