@@ -1,7 +1,9 @@
 """The calls of one peer: with whom, and where each of them was told that we are.
 
-the server says     who is there, who came, who was started anew, who left
-we say to it        Connect, for everybody with whom there is something to share; Candidates
+    the server says     who is there, who came, who was started anew, who left
+    we say to it        Connect, for everybody with whom there is something to share; Candidates
+
+What the server says begins calls, and ends none that lives.
 """
 
 from __future__ import annotations
@@ -104,7 +106,8 @@ class PeerCalls:
             self._log(MemberIgnored(member.peer, member.role))
             return
         self._log(JoinedRecord(member.peer, member.role))
-        self._members[member.peer] = member
+        if len(self._members) < MOST_MEMBERS:  # a server that says otherwise fills no memory
+            self._members[member.peer] = member
         self._offered.pop(member.peer, None)
         old = self._pairs.get(member.peer)
         if old is None or old.is_over:
@@ -168,6 +171,7 @@ class PeerCalls:
         """The server lost sight of a member; a call that runs goes on without it."""
         self._log(LeftRecord(peer))
         self._members.pop(peer, None)
+        self._newcomers.pop(peer, None)
         pair = self._pairs.get(peer)
         if pair is not None and not pair.is_connected:
             del self._pairs[peer]
