@@ -24,8 +24,10 @@ from p2pquic.core.actions import (
     SendDatagram,
     StartMedia,
     StopMedia,
+    TellApplication,
 )
 from p2pquic.core.addresses import LocalAddress
+from p2pquic.core.application import News
 from p2pquic.core.events import (
     DatagramReceived,
     DeadlinePassed,
@@ -41,6 +43,7 @@ from p2pquic.net.udp import UdpSockets
 FAREWELL_LIMIT = 0.5  # seconds a session may take to say goodbye; the rest is for closing files
 
 WriteEntry = Callable[[Entry], None]
+TakeNews = Callable[[str, News], None]
 
 
 class MediaSink(Protocol):
@@ -62,8 +65,9 @@ class MediaSink(Protocol):
 class Driver:
     """Runs one session in the running asyncio loop, until it finishes."""
 
-    def __init__(self, write: WriteEntry) -> None:
+    def __init__(self, write: WriteEntry, take_news: TakeNews | None = None) -> None:
         self._write = write
+        self._take_news = take_news
         self._media: MediaSink | None = None
         self._loop = asyncio.get_running_loop()
         self._session: Machine | None = None
@@ -139,6 +143,9 @@ class Driver:
                 self.sockets.send(local, remote, data)
             case PlayMedia(remote, rtp):
                 self._media_sink.play(remote, rtp)
+            case TellApplication(remote, news):
+                if self._take_news is not None:
+                    self._take_news(remote, news)
             case Log(record):
                 self.record(record)
             case StartMedia():

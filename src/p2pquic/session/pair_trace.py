@@ -6,12 +6,16 @@ from collections.abc import Sequence
 
 from p2pquic.core.actions import Action, Log
 from p2pquic.core.addresses import LocalSocket
+from p2pquic.core.drops import DropLimit
+from p2pquic.core.errors import ProtocolError
 from p2pquic.core.path import DirectPath, PathAddress
 from p2pquic.core.trace import (
     Closed,
     Connected,
+    Dropped,
     Hedging,
     PathAbandoned,
+    PathProbed,
     PathSelected,
     PathStatistics,
     PathValidated,
@@ -31,6 +35,7 @@ class PairTrace:
         self._acknowledged = 0
         self._lost = 0
         self._hedges = False
+        self._drops = DropLimit()
 
     def name(self, path: PathAddress) -> str:
         """A path by the interface it leaves from, and where it leads if that is not the relay."""
@@ -55,6 +60,10 @@ class PairTrace:
     def validated(self, path: PathAddress, rtt: float) -> None:
         """A path answered after `rtt` seconds."""
         self._log(PathValidated(self.name(path), path.kind, self._remote, round(rtt * 1000, 3)))
+
+    def probed(self, path: PathAddress, rtt: float) -> None:
+        """A path that was asked answered after `rtt` seconds."""
+        self._log(PathProbed(str(path), path.kind, self._remote, round(rtt * 1000, 3)))
 
     def abandoned(self, path: PathAddress, reason: str) -> None:
         """A path is given up."""
@@ -82,6 +91,11 @@ class PairTrace:
         self._acknowledged = self._lost = 0
         milliseconds = round((rtt or 0.0) * 1000, 3)
         self._log(PathStatistics(self._remote, self.name(path), milliseconds, round(loss, 4)))
+
+    def dropped(self, error: ProtocolError, now: float) -> None:
+        """The other end, or somebody in its name, sent what is not allowed."""
+        if self._drops.allows(now):
+            self._log(Dropped(str(error), self._remote))
 
     def closed(self, reason: str) -> None:
         """The call is over."""

@@ -24,6 +24,7 @@ from p2pquic.core.events import (
     Event,
     HangUpRequested,
     MediaPacketReady,
+    Requested,
     ResilienceChosen,
     SocketsChanged,
 )
@@ -115,6 +116,9 @@ class PeerSession:
                 self._frame += 1
             case DeadlinePassed():
                 self._on_deadline(now)
+            case Requested(remote, request):
+                if (called := self._calls.get(remote)) is not None:
+                    called.on_request(request, now)
             case ResilienceChosen(resilience):
                 if resilience != self._calls.resilience:
                     self._log(ResilienceChanged(resilience))
