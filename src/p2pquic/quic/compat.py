@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 import aioquic
 from aioquic import tls
 from aioquic.quic import connection, packet_builder, recovery, stream
-from aioquic.quic.congestion import reno
+from aioquic.quic.congestion import cubic
 
 from p2pquic.core.errors import MissingRequirementError
 
@@ -114,7 +114,7 @@ ATTRIBUTES: Mapping[type, frozenset[str]] = {
             "_time_of_last_sent_ack_eliciting_packet",
         }
     ),
-    reno.RenoCongestionControl: frozenset({"_max_datagram_size"}),
+    cubic.CubicCongestionControl: frozenset({"_max_datagram_size"}),
     tls.Context: frozenset({"_peer_certificate", "_request_client_certificate"}),
     packet_builder.QuicPacketBuilder: frozenset({"_flight_bytes", "_packet"}),
     stream.QuicStreamSender: frozenset({"_buffer", "_buffer_fin", "_reset_error_code"}),

@@ -94,18 +94,22 @@ class StreamsConnection(AddressDiscoveringConnection):
     def send_streams_again(self, addr: PathAddress) -> None:
         """What of streams is in flight on an open path goes again, by the path that bears them.
 
-        Should some of it have arrived, the other end has it twice and delivers it once.
+        Should some of it have arrived, the other end has it twice and delivers it once. What may
+        have died does not hold back what comes after it.
         """
         if addr not in self._paths:
             return
-        for packet in self._paths[addr].recovery.sent.sent_packets.values():
+        recovery = self._paths[addr].recovery
+        for packet in recovery.sent.sent_packets.values():
             others: list[tuple[Any, Any]] = []
             for handler, arguments in packet.delivery_handlers:
                 if getattr(handler, "__func__", None) in _OF_STREAMS:
                     handler(QuicDeliveryState.LOST, *arguments)
                 else:
                     others.append((handler, arguments))
-            packet.delivery_handlers[:] = others
+            if len(others) < len(packet.delivery_handlers):
+                packet.delivery_handlers[:] = others
+                recovery.let_go(packet)
 
     # ---- for whoever builds on this ----------------------------------------------------------
 
