@@ -20,6 +20,7 @@ from typing import assert_never
 from p2pquic.core import application
 from p2pquic.core.actions import Action, SendDatagram
 from p2pquic.core.addresses import LocalSocket, SocketAddress
+from p2pquic.core.call_state import Path, Statistics
 from p2pquic.core.deadlines import earliest
 from p2pquic.core.errors import ProtocolError
 from p2pquic.core.events import Resilience
@@ -111,6 +112,23 @@ class PairSession:
         self.config = dataclasses.replace(self.config, resilience=resilience)
         if self._manager is not None:
             self._manager.sending.resilience = resilience
+
+    def paths(self) -> list[Path]:
+        """Every open path; none before both ends are authenticated."""
+        return [] if self._manager is None else self._manager.paths()
+
+    def statistics(self) -> Statistics:
+        """What came of it so far."""
+        selected = None if self._manager is None else self._manager.selected
+        return Statistics(
+            rtt=None
+            if self._connection is None or selected is None
+            else self._connection.rtt(selected),
+            delivered=self._trace.delivered,
+            lost=self._trace.lost,
+            datagrams_sent=self._datagrams.sent,
+            datagrams_received=self._datagrams.received,
+        )
 
     # ---- what happens ------------------------------------------------------------------------
 

@@ -32,8 +32,9 @@ class PairTrace:
         self.relay_local: LocalSocket | None = None  # the leg the relay hears us on
         self._remote = remote
         self._actions = actions
-        self._acknowledged = 0
-        self._lost = 0
+        self.delivered = 0  # copies of frames, since the call began
+        self.lost = 0
+        self._told = 0, 0  # of them, in the statistics of the second before
         self._hedges = False
         self._drops = DropLimit()
 
@@ -82,13 +83,14 @@ class PairTrace:
 
     def count(self, *, lost: bool) -> None:
         """A copy of a frame arrived at the other end, or got lost."""
-        self._lost += lost
-        self._acknowledged += not lost
+        self.lost += lost
+        self.delivered += not lost
 
     def statistics(self, path: PathAddress, rtt: float | None) -> None:
         """What the active path measured since the last time."""
-        loss = self._lost / max(1, self._lost + self._acknowledged)
-        self._acknowledged = self._lost = 0
+        delivered, lost = self.delivered - self._told[0], self.lost - self._told[1]
+        self._told = self.delivered, self.lost
+        loss = lost / max(1, lost + delivered)
         milliseconds = round((rtt or 0.0) * 1000, 3)
         self._log(PathStatistics(self._remote, self.name(path), milliseconds, round(loss, 4)))
 

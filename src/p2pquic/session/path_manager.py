@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import math
 
+from p2pquic.core.call_state import Path
 from p2pquic.core.frames import FRAME_CADENCE
 from p2pquic.core.path import DirectPath, PathAddress, RelayPath
 from p2pquic.core.selector import choose, is_ours_alone
@@ -197,6 +198,22 @@ class PathManager:
         self._change(choice.path, choice.reason, now, insists=choice.insists)
         if is_cut and is_lean and isinstance(choice.path, RelayPath):
             self._doubt_standbys(now)
+
+    def paths(self) -> list[Path]:
+        """Every open path, as an application sees it."""
+        return [
+            Path(
+                str(path),
+                path.kind,
+                self._paths.interface_of(path),
+                str(path.remote if isinstance(path, DirectPath) else path.server),
+                self._connection.rtt(path),
+                self._connection.is_validated(path),
+                path == self.selected,
+                str(path) == self._paths.pinned,
+            )
+            for path in self._connection.paths
+        ]
 
     def pin(self, name: str, now: float) -> None:
         """Prefer the path of this name while it lives, to all others; "" for the usual rule."""

@@ -98,6 +98,10 @@ class PeerSession:
         times = [self._control.deadline, *[pair.deadline for pair in self._calls]]
         return earliest([*times, self._reserve.deadline])
 
+    def call(self, remote: str) -> PairSession | None:
+        """The call with this member, to be asked how it stands."""
+        return self._calls.get(remote)
+
     def handle(self, event: Event, now: float) -> list[Action]:
         """React to one event."""
         match event:
