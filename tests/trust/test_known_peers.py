@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from p2pquic.core.trace import Connected, Failed, PeerRecognised
-from p2pquic.trust import known_peers
 from p2pquic.peer.memory import Memory
+from p2pquic.trust import known_peers
 from p2pquic.trust.known_peers import KnownPeers
 
 BOB = "b0" * 16
