@@ -9,6 +9,7 @@ the command that needs it, so that `--help` answers at once.
 from __future__ import annotations
 
 import argparse
+import io
 import math
 import os
 import signal
@@ -27,6 +28,7 @@ from p2pquic.core.jitter_buffer import DelayBounds
 from p2pquic.core.preference import InterfacePreference
 
 DONE, FAILED, WRONG_USAGE = 0, 1, 2
+STOP_SIGNALS = ("SIGINT", "SIGTERM", "SIGBREAK")  # the last is Ctrl-Break, on Windows alone
 DEFAULT_LISTEN = "0.0.0.0:12345"
 DEFAULT_INTERMEDIATE = "127.0.0.1:12345"
 SHORTEST_BUFFER, LONGEST_BUFFER = 20, 2000  # ms: one frame; what nobody would call a talk
@@ -38,8 +40,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit code and never a traceback, except with --debug."""
     words = list(sys.argv[1:] if arguments is None else arguments)
     if arguments is None:  # as a program: until a command knows better, a signal ends it well
-        for number in (signal.SIGINT, signal.SIGTERM):  # a shell's background job ignores SIGINT
-            signal.signal(number, signal.default_int_handler)
+        _never_fail_to_print()
+        for name in STOP_SIGNALS:  # a shell's background job ignores SIGINT
+            if hasattr(signal, name):
+                signal.signal(getattr(signal, name), signal.default_int_handler)
     debug = "--debug" in words
     try:
         if words[:1] == ["lab"]:
@@ -66,6 +70,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 file=sys.stderr,
             )
         return FAILED
+
+
+def _never_fail_to_print() -> None:
+    """A room's name may have letters that the encoding of a file or pipe lacks, as on Windows."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def _run_intermediate(options: argparse.Namespace) -> int:
@@ -201,7 +212,10 @@ def _look_up(text: str) -> SocketAddress:
 
 
 def data_directory() -> Path:
-    """Where this user's programs keep their data (XDG base directory specification).
+    """Where this user's programs keep their data.
+
+    `XDG_DATA_HOME` is obeyed everywhere (XDG base directory specification); without it the place
+    is the one that each system has for it.
 
     Raises:
         UsageError: this user has no home directory.
@@ -210,11 +224,19 @@ def data_directory() -> Path:
     if told.is_absolute():  # any other is to be ignored
         return told / "p2pquic"
     try:
-        return Path.home() / ".local" / "share" / "p2pquic"
+        return _usual_data_home(sys.platform, Path.home()) / "p2pquic"
     except RuntimeError:
         raise UsageError(
             "You have no home directory to keep keys in. Set XDG_DATA_HOME to a folder of yours."
         ) from None
+
+
+def _usual_data_home(platform: str, home: Path) -> Path:
+    if platform == "darwin":
+        return home / "Library" / "Application Support"
+    if platform == "win32":  # not the roaming folder: a key belongs to one machine
+        return Path(os.environ.get("LOCALAPPDATA") or home / "AppData" / "Local")
+    return home / ".local" / "share"
 
 
 def _buffer(text: str) -> DelayBounds:
