@@ -193,9 +193,6 @@ class UdpSockets:
                 data, source = udp.recvfrom(MAX_DATAGRAM)
             except BlockingIOError:
                 return
-            except ConnectionResetError as error:  # on Windows: nobody listens where one went
-                self._on_fault(local, error)
-                continue
             except OSError as error:  # an ICMP error of an earlier send, on some systems
                 self._on_fault(local, error)
                 return
