@@ -48,6 +48,7 @@ def test_every_stop_signal_of_windows_ends_a_server_cleanly(
     number: signal.Signals, tmp_path: Path
 ) -> None:
     files = ("--cert", str(tmp_path / "s.pem"), "--key", str(tmp_path / "s.key"))
+    files += ("--trace", str(tmp_path / "trace"))
     command = in_disguise("win32", "run", "intermediate", "--listen", "127.0.0.1:0", *files)
     with subprocess.Popen(
         command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
@@ -59,6 +60,7 @@ def test_every_stop_signal_of_windows_ends_a_server_cleanly(
         _, complaint = server.communicate(timeout=10 * STOP_LIMIT)
     assert (server.returncode, "Traceback" in complaint) == (0, False)
     assert time.monotonic() - begin < STOP_LIMIT
+    assert f"stopped by {number.name}" in (tmp_path / "trace").read_text()
 
 
 @pytest.mark.slow
