@@ -47,8 +47,8 @@ def test_every_module_can_be_imported_or_says_which_system_it_needs(
 def test_every_stop_signal_of_windows_ends_a_server_cleanly(
     number: signal.Signals, tmp_path: Path
 ) -> None:
-    files = ("--cert", str(tmp_path / "s.pem"), "--key", str(tmp_path / "s.key"))
-    files += ("--trace", str(tmp_path / "trace"))
+    names = {"--cert": "s.pem", "--key": "s.key", "--trace": "trace"}
+    files = [word for option, name in names.items() for word in (option, str(tmp_path / name))]
     command = in_disguise("win32", "run", "intermediate", "--listen", "127.0.0.1:0", *files)
     with subprocess.Popen(
         command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
