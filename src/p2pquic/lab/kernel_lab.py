@@ -5,7 +5,7 @@ be run, and any rival with the same command line. What they decide is read from 
 happens to them they learn from their kernels. In the directory of a run stand:
 
     scenario.json        the scenario as data, the seed, the command
-    {mover,other,server}.trace.jsonl, .log       what each said
+    {mover,other,server}.trace.jsonl, .log       what each said, and so for each guest of a room
     {mover,other}.wav    what each heard, if it listens
     changes.jsonl        a `ChangeMade` per line: what was done to which interface, and when
     run.json             the `Run`: when it settled and ended, who was QUIC client, packets carried
@@ -147,7 +147,7 @@ class _Program:
         self._offset = 0
         self.fingerprint: str | None = None  # of a server that listens
         self.quic_role: str | None = None
-        self.path_kind: PathKind | None = None  # of the path selected last
+        self.path_kinds: dict[str, PathKind] = {}  # by remote, of the path selected last
         self.hears = False
         with self._log.open("w") as log:
             self.process: Popen[str] = host.start(
@@ -162,8 +162,8 @@ class _Program:
                     self.fingerprint = fingerprint
                 case Connected(quic_role=role):
                     self.quic_role = role
-                case PathSelected(kind=kind):
-                    self.path_kind = kind
+                case PathSelected(kind=kind, remote=remote):
+                    self.path_kinds[remote] = kind
                 case FrameReceived():
                     self.hears = True
 
@@ -219,9 +219,12 @@ class _Call:
         self._command = command
         self._manner = manner
         self._programs: dict[str, _Program] = {}  # by host
+        others = [host.name for host in scenario.topology.others]
+        self._roles = dict.fromkeys(others, scenario.other_role)  # of the peers, as they start
+        self._roles[MOVER] = scenario.mover_role
 
     def start(self, media: str, secrets: Path) -> None:
-        """Start the server, then the other side, then the mover."""
+        """Start the server, then the other side and the guests, then the mover."""
         (link,) = (link for link in self._scenario.topology.interfaces if link.host == SERVER)
         address = str(SocketAddress(self._scenario.topology.accesses[link].public, PORT))
         identity = ["--cert", str(secrets / "cert.pem"), "--key", str(secrets / "key.pem")]
@@ -230,25 +233,22 @@ class _Call:
         self._wait_for(lambda: server.fingerprint is not None, START_TIMEOUT, "reach its server")
         reach = ["--intermediate", address, "--pin", str(server.fingerprint), "--room", ROOM]
         keys = self._make_keys(secrets)
-        self._start(
-            OTHER, self._peer(OTHER, self._scenario.other_role, media) + reach + keys[OTHER]
-        )
-        self.wait_until(time.monotonic() + self._scenario.stagger)
-        self._start(
-            MOVER, self._peer(MOVER, self._scenario.mover_role, media) + reach + keys[MOVER]
-        )
+        for name, role in self._roles.items():
+            if name == MOVER:
+                self.wait_until(time.monotonic() + self._scenario.stagger)
+            self._start(name, self._peer(name, role, media) + reach + keys[name])
 
     def _make_keys(self, secrets: Path) -> dict[str, list[str]]:
-        """Options that put the mover at the end of the QUIC connection the scenario wants.
+        """Options that put the mover at the end of its QUIC connections the scenario wants.
 
-        The lower peer id is the client, so two keys are made and handed out in order; or in any,
-        for whoever runs the lab lends nobody an identity.
+        The lower peer id is the client, so keys are made and handed out in order; or in any, for
+        whoever runs the lab lends nobody an identity.
         """
         wanted = self._scenario.mover_quic_role
-        identities = [Identity.generate() for _ in range(2)]
+        identities = [Identity.generate() for _ in self._roles]
         if wanted != "any":
-            identities.sort(key=lambda each: each.peer_id)
-        names = (OTHER, MOVER) if wanted == "server" else (MOVER, OTHER)
+            identities.sort(key=lambda each: each.peer_id, reverse=wanted == "client")
+        names = list(self._roles)  # the mover is the last
         options = {}
         for name, identity in zip(names, identities, strict=True):
             certificate, key = secrets / f"{name}.pem", secrets / f"{name}.key"
@@ -257,15 +257,14 @@ class _Call:
         return options
 
     def wait_until_settled(self) -> float:
-        """Wait until both sides use the path wanted and hear what they should; `settle` later."""
+        """Wait until all use the kind of path wanted and hear what they should; `settle` later."""
         wanted = self._scenario.settles_on
-        roles = {MOVER: self._scenario.mover_role, OTHER: self._scenario.other_role}
 
         def settled() -> bool:
             return all(
-                self._programs[name].path_kind == wanted
+                set(self._programs[name].path_kinds.values()) == {wanted}
                 and (self._programs[name].hears or role == "sender")
-                for name, role in roles.items()
+                for name, role in self._roles.items()
             )
 
         goal = f"settle on a {wanted} path"
@@ -282,7 +281,7 @@ class _Call:
 
     def hang_up(self) -> None:
         """End the peers as Ctrl-C does, then the server; all must end well."""
-        for hosts in ((MOVER, OTHER), (SERVER,)):
+        for hosts in (list(self._roles), [SERVER]):
             for host in hosts:
                 self._programs[host].process.send_signal(signal.SIGINT)
             for host in hosts:
@@ -295,8 +294,8 @@ class _Call:
 
     @property
     def quic_client(self) -> Literal["mover", "other"]:
-        """Which side is the QUIC client: the one whose peer id is the lower."""
-        return "mover" if self._programs[MOVER].quic_role == "client" else "other"
+        """Which of these two is the QUIC client: the one whose peer id is the lower."""
+        return "other" if self._programs[OTHER].quic_role == "client" else "mover"
 
     def _start(self, name: str, arguments: list[str]) -> None:
         words = [*self._command, *arguments]
