@@ -98,7 +98,9 @@ def test_a_moving_sender_reaches_eight_receivers_as_soon_as_one() -> None:
         room.move()
         room.run_for(2.5)
         receivers = [room.other, *room.guests]
-        assert [room.undelivered(room.mover, receiver) for receiver in receivers] == [set()] * (1 + guests)
+        assert [room.undelivered(room.mover, receiver) for receiver in receivers] == [set()] * (
+            1 + guests
+        )
         return max(gap for receiver in receivers for gap in room.gaps(receiver).values())
 
     assert worst_gap(7) < worst_gap(0) + 0.020
