@@ -137,7 +137,11 @@ def _path(remote: RemoteView) -> Text:
 _WHO = _Column("peer", lambda remote: f"{short(remote.peer)} {remote.role}".strip())
 _WAY = (
     _Column("path", _path),
-    _Column("RTT", lambda remote: _with_unit(remote.rtt_ms, "ms"), is_figure=True),
+    _Column(
+        "RTT",
+        lambda remote: "" if remote.rtt_ms is None else f"{remote.rtt_ms:.0f} ms",
+        is_figure=True,
+    ),
     _Column(
         "loss",
         lambda remote: "" if remote.loss is None else f"{remote.loss:.1%}",
@@ -146,7 +150,7 @@ _WAY = (
 )
 _BUFFER = _Column(
     "buffer",
-    lambda remote: _with_unit(remote.playout and remote.playout.buffer_ms, "ms"),
+    lambda remote: "" if remote.playout is None else f"{remote.playout.buffer_ms} ms",
     is_figure=True,
 )
 _HEARD = _Column("heard", _heard, is_figure=True)
@@ -167,10 +171,6 @@ _ALL = (
 )
 
 
-def _with_unit(figure: float | None, unit: str) -> str:
-    return "" if figure is None else f"{figure:.0f} {unit}"
-
-
 def _table() -> Table:
     return Table(box=None, expand=False, pad_edge=False, padding=(0, 1, 0, 0))
 
@@ -179,8 +179,9 @@ def _peer_table(view: CallView, *, is_wide: bool) -> Table:
     table = _table()
     columns = _ALL if is_wide else _NARROW
     for column in columns:
-        justify = "right" if column.is_figure else "left"
-        table.add_column(column.heading, justify=justify, no_wrap=True)
+        table.add_column(
+            column.heading, justify="right" if column.is_figure else "left", no_wrap=True
+        )
     for remote in view.remotes.values():
         table.add_row(*(column.cell(remote) for column in columns))
     if not view.remotes:
