@@ -64,7 +64,20 @@ START_TIMEOUT = 20.0  # seconds for the server to listen: a busy machine starts 
 SETTLE_TIMEOUT = 30.0  # seconds for the call to reach the path it should settle on
 HANG_UP_TIMEOUT = 10.0  # seconds a program has to end by itself after SIGINT
 GLANCE = 0.020  # seconds between looks at traces and programs; nothing measured hangs on it
+NANOSECONDS = 1e9  # in a second; the unit of the kernel's account
 LOG_TAIL = 2000  # characters of a program's last words worth quoting in an error
+
+
+@dataclass(frozen=True, slots=True)
+class Processor:
+    """What a program had of the machine while the call was settled: shares of that time.
+
+    It was `running` on a core, or `waiting` for one that others had; its main thread, without the
+    GStreamer it started. Where programs wait, a run measures the machine as much as the protocol.
+    """
+
+    running: float
+    waiting: float
 
 
 class RunFailedError(P2PQuicError):
@@ -79,6 +92,7 @@ class Run:
     end: float
     quic_client: Literal["mover", "other"]
     internet: Report
+    processor: dict[str, Processor]  # by host; empty if the kernel keeps no account (SCHED_INFO)
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +135,7 @@ def run(
         stack.callback(call.stop)
         call.start(media, Path(secrets))
         settled = call.wait_until_settled()
+        before = call.processor_times()
         last = settled
         with (directory / "changes.jsonl").open("wb") as file:
             outages = Outages(scenario.links_up)
@@ -131,8 +146,16 @@ def run(
                 last = made.end
         call.wait_until(last + scenario.aftermath)
         end = time.monotonic()
+        after = call.processor_times()
         call.hang_up()
-        result = Run(settled, end, call.quic_client, world.report())
+        processor = {
+            name: Processor(
+                running=round((after[name].running - times.running) / (end - settled), 3),
+                waiting=round((after[name].waiting - times.waiting) / (end - settled), 3),
+            )
+            for name, times in before.items()
+        }
+        result = Run(settled, end, call.quic_client, world.report(), processor)
         _write_json(directory / "run.json", result)
         return result
 
@@ -179,6 +202,11 @@ class _Program:
             entry = from_line(line)
             if entry is not None:
                 yield entry
+
+    def processor_times(self) -> Processor:
+        """Seconds so far, not shares."""
+        running, waiting, _ = Path(f"/proc/{self.process.pid}/schedstat").read_text().split()
+        return Processor(int(running) / NANOSECONDS, int(waiting) / NANOSECONDS)
 
     def check_alive(self) -> None:
         """Raise RunFailedError if it has ended."""
@@ -272,6 +300,12 @@ class _Call:
         self.wait_until(time.monotonic() + self._scenario.settle)
         self._wait_for(settled, SETTLE_TIMEOUT, goal)  # it may have changed its mind meanwhile
         return time.monotonic()
+
+    def processor_times(self) -> dict[str, Processor]:
+        """Seconds so far, not shares, of each program."""
+        if not Path("/proc/self/schedstat").exists():
+            return {}
+        return {name: program.processor_times() for name, program in self._programs.items()}
 
     def wait_until(self, moment: float) -> None:
         """Let the call go on until `moment`, precisely, while every program lives."""
