@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import itertools
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Mapping
+from cProfile import Profile
 
 import pytest
 
+from p2pquic.core.events import Event
 from p2pquic.core.trace import Closed, FrameReceived, FrameSent, Registered
 from p2pquic.lab.scenarios import (
     FRAME_CADENCE,
@@ -20,6 +22,8 @@ from p2pquic.lab.scenarios import (
     break_before_make,
 )
 from p2pquic.lab.simulator import Simulation, VirtualHost
+from p2pquic.quic.many_paths import ManyPathsConnection
+from p2pquic.session.peer_session import PeerSession
 
 ON_THE_WAY = 0.2  # seconds in which a frame arrives
 UNDISTURBED = FRAME_CADENCE + 0.002
@@ -104,6 +108,40 @@ def test_a_moving_sender_reaches_eight_receivers_as_soon_as_one() -> None:
         return max(gap for receiver in receivers for gap in room.gaps(receiver).values())
 
     assert worst_gap(7) < worst_gap(0) + 0.020
+
+
+def test_what_happens_to_one_call_asks_no_other_for_packets() -> None:
+    room = Room(7, "sender")
+    with Profile() as profile:
+        room.run_for(0.5)
+    counts: Counter[str] = Counter()
+    for each in profile.getstats():
+        if not isinstance(each.code, str):
+            counts[each.code.co_qualname] += each.callcount
+    events, frames = counts[PeerSession.handle.__qualname__], counts[Simulation._tick.__qualname__]
+    asked = counts[ManyPathsConnection.datagrams_to_send.__qualname__]
+    assert frames >= 25
+    assert events + 7 * frames <= asked < 1.5 * (events + 7 * frames)
+
+
+class Distrustful(Room):
+    """A room in which every call is asked after every event whether its deadline is still true."""
+
+    def _feed(self, host: VirtualHost, event: Event) -> None:
+        super()._feed(host, event)
+        if isinstance(host.machine, PeerSession):
+            for pair in host.machine._calls:
+                assert pair.deadline == pair._find_deadline(), event
+
+
+def test_a_call_that_is_not_asked_again_has_nothing_new_to_say() -> None:
+    room = Distrustful(1, "both")
+    room.move()
+    room.run_for(0.3)
+    room.stop(room.guests[0], kindly=False)
+    room.run_for(0.5)
+    room.start_anew(room.guests[0])
+    room.run_for(1.0)
 
 
 def test_nobody_hears_that_another_moves_vanishes_and_comes_back() -> None:

@@ -45,10 +45,7 @@ LEG_DOUBT = 10.0  # seconds until a relay leg that found no answer is relied on 
 
 
 class PairSession:
-    """One call. After any method: `flush` what is ready, then `drain` what was ordered.
-
-    A call to which nothing happened costs next to nothing, in a room of many.
-    """
+    """One call. After any method: `flush` what is ready, then `drain` what was ordered."""
 
     def __init__(
         self, config: PairConfig, identity: Identity, entropy: Callable[[int], bytes], now: float
@@ -306,7 +303,7 @@ class PairSession:
             self._end(reason)
 
     def _stir(self) -> None:
-        """Something happens: there may be packets to send, and another deadline."""
+        """Something happens: until then, a call of a room with many costs next to nothing."""
         self._is_at_rest = self._deadline_is_known = False
 
     # ---- the connection ----------------------------------------------------------------------
