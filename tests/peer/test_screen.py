@@ -34,6 +34,7 @@ from p2pquic.core.trace import (
 from p2pquic.peer.drawing import draw, manner_after
 from p2pquic.peer.screen import RECENT_EVENTS, CallView, sentence
 from p2pquic.peer.terminal import PlainLines
+from tests.peer.in_terminal import running_in_terminal
 
 BOB = "b0b0b0b0" + "0" * 24
 ROLES = ("sender", "both", "receiver")
@@ -203,6 +204,35 @@ def test_a_room_fits_the_smallest_usual_terminal(members: int) -> None:
     assert "resilience (r: hot)" in screen
     assert "> hedged" in screen
     assert "\N{HORIZONTAL ELLIPSIS}" not in screen, "nothing is cut off"
+
+
+SHOW_A_ROOM = """
+import asyncio, sys
+from p2pquic.core.trace import Connected, Entry, Failed, MemberJoined
+from p2pquic.peer.terminal import open_screen
+
+async def show():
+    screen = open_screen(sys.stdout, "p2pquic peer", "hedged")
+    for number in range(15):
+        peer = f"{number:08x}" + "0" * 24
+        screen.show(Entry(0.0, MemberJoined(peer, "receiver")))
+        screen.show(Entry(0.0, Connected(peer, "relay", "client", "00")))
+    screen.show(Entry(1.0, Failed("This happened last.")))
+    screen.close()
+
+asyncio.run(show())
+"""
+
+
+@pytest.mark.slow
+def test_in_a_terminal_of_24_lines_nothing_of_a_room_of_sixteen_scrolls_away() -> None:
+    with running_in_terminal(["-c", SHOW_A_ROOM]) as terminal:
+        shown = terminal.wait_for("This happened last.")
+        assert terminal.next_line() == "ended 0 in order"
+    drawing = shown[shown.rindex("p2pquic peer") :]
+    assert drawing.count(" receiver ") == 15
+    assert drawing.count("\n") < 23
+    assert "\N{HORIZONTAL ELLIPSIS}" not in drawing
 
 
 def test_of_who_only_listens_no_sound_is_told() -> None:
