@@ -148,13 +148,7 @@ def run(
         end = time.monotonic()
         after = call.processor_times()
         call.hang_up()
-        processor = {
-            name: Processor(
-                running=round((after[name].running - times.running) / (end - settled), 3),
-                waiting=round((after[name].waiting - times.waiting) / (end - settled), 3),
-            )
-            for name, times in before.items()
-        }
+        processor = _shares(before, after, end - settled)
         result = Run(settled, end, call.quic_client, world.report(), processor)
         _write_json(directory / "run.json", result)
         return result
@@ -356,6 +350,18 @@ class _Call:
     def _check_alive(self) -> None:
         for program in self._programs.values():
             program.check_alive()
+
+
+def _shares(
+    before: dict[str, Processor], after: dict[str, Processor], seconds: float
+) -> dict[str, Processor]:
+    return {
+        name: Processor(
+            running=round((after[name].running - times.running) / seconds, 3),
+            waiting=round((after[name].waiting - times.waiting) / seconds, 3),
+        )
+        for name, times in before.items()
+    }
 
 
 def _make(change: Change, world: KernelWorld, outages: Outages) -> ChangeMade:
