@@ -28,6 +28,7 @@ from p2pquic.lab.scenarios import (
     make_before_break,
 )
 
+RECEIVERS = 8  # of the room
 BOTH_UP = ("wlan0", "rmnet0")
 PAUSE = 0.150  # seconds for which Wi-Fi itself falls silent now and then, scanning or retrying
 MOVES, BETWEEN_MOVES, AWAY = 60, 0.200, 0.100  # how many; seconds apart; seconds without the one
@@ -145,6 +146,18 @@ _MORE_MOVES = (
     ),
 )
 
+_ROOMS = (
+    Scenario(
+        "room-of-nine",
+        "The one who sends to eight receivers changes from Wi-Fi to cellular, half a second apart.",
+        topology=Topology(
+            guests=tuple(Host(f"guest{number}", (HOME,)) for number in range(1, RECEIVERS))
+        ),
+        moves=(_WIFI_TO_CELLULAR,),
+        mover_role="sender",
+    ),
+)
+
 _SILENT = (
     Scenario(
         "silent-death",
@@ -199,7 +212,7 @@ _SILENT = (
 )
 
 SCENARIOS: dict[str, Scenario] = {
-    scenario.name: scenario for scenario in (*_ANNOUNCED, *_MORE_MOVES, *_SILENT)
+    scenario.name: scenario for scenario in (*_ANNOUNCED, *_MORE_MOVES, *_ROOMS, *_SILENT)
 }
 
 

@@ -131,6 +131,15 @@ class Topology:
         return (self.mover, self.other, self.server, *self.guests)
 
     @property
+    def others(self) -> tuple[Host, ...]:
+        """With whom the mover talks."""
+        return (self.other, *self.guests)
+
+    @property
+    def peers(self) -> tuple[Host, ...]:
+        return (self.mover, *self.others)
+
+    @property
     def interfaces(self) -> dict[Link, Interface]:
         """Every access link of the world."""
         return {Link(host.name, each.name): each for host in self.hosts for each in host.interfaces}

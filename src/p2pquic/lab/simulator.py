@@ -46,7 +46,7 @@ from p2pquic.core.machine import Machine
 from p2pquic.core.preference import INDIFFERENT, InterfacePreference
 from p2pquic.core.trace import Entry, FrameReceived, PathSelected, Record
 from p2pquic.lab.changes import ChangeMade, Outages
-from p2pquic.lab.scenarios import FRAME_CADENCE, MOVER, OTHER, Change, Scenario, timeline
+from p2pquic.lab.scenarios import FRAME_CADENCE, MOVER, OTHER, Change, Role, Scenario, timeline
 from p2pquic.lab.virtual_internet import VirtualInternet
 from p2pquic.quic.identity import Identity
 from p2pquic.session.intermediate_session import IntermediateSession
@@ -98,7 +98,10 @@ class VirtualHost:
 
 
 class Simulation:
-    """One scenario with one seed; `interfaces` are the hosts' preferences, by name."""
+    """One scenario with one seed; `interfaces` are the hosts' preferences, by name.
+
+    `roles` are of peers who have another than the scenario gives them, by name.
+    """
 
     def __init__(
         self,
@@ -108,6 +111,7 @@ class Simulation:
         resilience: Resilience = "hedged",
         relay: RelayUse = "auto",
         interfaces: Mapping[str, InterfacePreference] | None = None,
+        roles: Mapping[str, Role] | None = None,
     ) -> None:
         self.scenario = scenario
         self.seed = seed
@@ -133,12 +137,14 @@ class Simulation:
             {server_address: listen},
         )
         identities = _identities(scenario)
+        usual_roles = {host.name: scenario.other_role for host in topology.others}
+        usual_roles[MOVER] = scenario.mover_role
 
         def peer(name: str) -> VirtualHost:
             config = PeerConfig(
                 SocketAddress(listen.host, listen.port),
                 identity.key_hash,
-                scenario.mover_role if name == MOVER else scenario.other_role,
+                (roles or {}).get(name, usual_roles[name]),
                 "lab",
                 resilience,
                 relay,

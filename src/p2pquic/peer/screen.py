@@ -1,6 +1,6 @@
 """What a person wants to know about a call, gathered from the trace: the view without the drawing.
 
-    trace entries  ->  CallView.update  ->  terminal.py draws it
+    trace entries  ->  CallView.update  ->  drawing.py draws it
                    ->  sentence          ->  one plain line, on a pipe
 
 It reads the same records as tests and lab reports, so it cannot show what did not happen.

@@ -80,6 +80,9 @@ class PairSession:
         self._began_at = now
         self._statistics_at = now
         self._leg_doubted_until = -math.inf
+        self._is_at_rest = False  # nothing has happened since the last flush
+        self._deadline: float | None = None
+        self._deadline_is_known = False
 
     def drain(self) -> list[Action]:
         """What was ordered since the last call."""
@@ -109,6 +112,7 @@ class PairSession:
 
     def choose_resilience(self, resilience: Resilience) -> None:
         """Duplicate frames in this manner from now on."""
+        self._stir()
         self.config = dataclasses.replace(self.config, resilience=resilience)
         if self._manager is not None:
             self._manager.sending.resilience = resilience
@@ -135,6 +139,11 @@ class PairSession:
     @property
     def deadline(self) -> float | None:
         """When to call `tick`."""
+        if not self._deadline_is_known:
+            self._deadline, self._deadline_is_known = self._find_deadline(), True
+        return self._deadline
+
+    def _find_deadline(self) -> float | None:
         times = [self._direct.deadline, self._media.deadline]
         if self._connection is None:
             times.append(self._relay.announce_at)
@@ -171,6 +180,7 @@ class PairSession:
         relay_moved = self._relay.move(relay_local)
         if tuple(sockets) == self._paths.sockets and not relay_moved:
             return
+        self._stir()
         self._paths.sockets = tuple(sockets)
         self._trace.relay_local = relay_local
         if self.config.relay != "only":
@@ -186,16 +196,19 @@ class PairSession:
         """The server opened a relay session for this call: begin."""
         if self.config.relay == "never" or self._connection is not None:
             return
+        self._stir()
         self._relay.open(message)
         self._begin(now)
 
     def set_candidates(self, round_: int, remotes: Sequence[SocketAddress], now: float) -> None:
         """The other end says, or the server saw, where it may be reached."""
         if self.config.relay != "only":
+            self._stir()
             self._direct.set_candidates(round_, remotes, now)
 
     def use_punch_key(self, key: bytes) -> None:
         """Punch before there is a connection to take the key from (`--relay never`)."""
+        self._stir()
         self._direct.key = key
 
     def on_relay_frame(self, local: LocalSocket, data: bytes, now: float) -> None:
@@ -204,6 +217,7 @@ class PairSession:
         Raises:
             ProtocolError: it is not to be believed.
         """
+        self._stir()
         packet, replies = self._relay.receive(local, data, now)
         self._actions += replies
         if packet is not None and self._relay.path is not None:
@@ -213,6 +227,7 @@ class PairSession:
         """A QUIC packet of this call arrived by a path."""
         if isinstance(path, DirectPath) and self.config.relay == "only":
             return
+        self._stir()
         connection = self._connection
         if connection is None:
             connection_id = destination_connection_id(data)
@@ -236,6 +251,7 @@ class PairSession:
         """A punch arrived."""
         if local not in self._paths.sockets or self.config.relay == "only":
             return
+        self._stir()
         sends, proven = self._direct.on_punch(local, remote, punch, now)
         self._actions += sends
         if proven is None:
@@ -249,6 +265,7 @@ class PairSession:
 
     def on_frame(self, seq: int, rtp: bytes, now: float) -> None:
         """Our source produced a frame that the other end should hear."""
+        self._stir()
         frame = self._media.add(seq, rtp, now)
         if self._manager is not None and not self._send_new(frame, now):
             self._media.note_unsent(frame)
@@ -258,6 +275,7 @@ class PairSession:
         connection, manager = self._connection, self._manager
         if connection is None or manager is None or self.is_over:
             return
+        self._stir()
         match request:
             case application.SendDatagram(data):
                 self._send_new(self._datagrams.add(data, now), now)
@@ -278,6 +296,7 @@ class PairSession:
 
     def tick(self, now: float) -> None:
         """The deadline has come."""
+        self._stir()
         self._media.tick(now)
         self._actions += self._direct.punch(now)
         connection = self._connection
@@ -309,6 +328,9 @@ class PairSession:
     def flush(self, now: float) -> list[SendDatagram]:
         """The packets that are ready, if any way out exists."""
         connection = self._connection
+        if self._is_at_rest:
+            return []
+        self._is_at_rest, self._deadline_is_known = True, False
         if connection is None or not self._paths.has_way_out(connection.selected):
             return []
         self._choose_legs(connection, now)
@@ -323,9 +345,14 @@ class PairSession:
 
     def close(self, reason: str) -> None:
         """Say goodbye."""
+        self._stir()
         if self._connection is not None and not self.is_over:
             self._connection.close(reason_phrase=reason)
             self._end(reason)
+
+    def _stir(self) -> None:
+        """Something happens: until then, a call of a room with many costs next to nothing."""
+        self._is_at_rest = self._deadline_is_known = False
 
     # ---- the connection ----------------------------------------------------------------------
 
