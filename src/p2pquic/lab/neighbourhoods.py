@@ -79,6 +79,8 @@ def _ends(mover: Interface, other: Interface, cellular: Interface = CELLULAR) ->
     return Topology(Host(MOVER, (mover, cellular)), Host(OTHER, (other,)))
 
 
+CELLULAR_BEHIND_CARRIER = _ends(WIFI, HOME, _inside(CELLULAR, CARRIER))
+
 NEIGHBOURHOODS: dict[str, Topology] = {
     "both in one LAN": _ends(_inside(WIFI, HOUSE), _inside(HOME, HOUSE)),
     "both in one LAN behind a carrier's NAT": _ends(

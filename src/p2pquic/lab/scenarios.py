@@ -187,6 +187,13 @@ class Topology:
             links[Link(network.name, LAN)] = Interface(LAN, 0.0, None)
         return links
 
+    def delay(self, one: Link, other: Link) -> float:
+        """Seconds one way between two interfaces: up to the network they share, and down again."""
+        ends = self.interfaces[one], self.interfaces[other]
+        shared = set(ends[0].networks) & set(ends[1].networks)
+        ways = (network for end in ends for network in end.networks if network not in shared)
+        return ends[0].delay + ends[1].delay + sum(network.delay for network in ways)
+
     @property
     def accesses(self) -> dict[Link, Access]:
         """The addresses of every one of `links`, the same in both worlds.
