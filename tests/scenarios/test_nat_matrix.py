@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import runpy
+from pathlib import Path
 from typing import get_args
 
 import pytest
@@ -15,7 +17,7 @@ import pytest
 from p2pquic.core.trace import FrameReceived, Observed, PathSelected
 from p2pquic.lab.nat import can_punch
 from p2pquic.lab.neighbourhoods import KINDS, NEIGHBOURHOODS, name_of, pair
-from p2pquic.lab.reach import Reach, reach
+from p2pquic.lab.reach import CandidateKind, Reach, reach
 from p2pquic.lab.scenarios import (
     MOVER,
     OTHER,
@@ -29,6 +31,7 @@ from p2pquic.lab.scenarios import (
 )
 from p2pquic.lab.simulator import ORIGIN, Simulation, VirtualHost
 
+TOOL = Path(__file__).parents[2] / "tools" / "nat_table.py"
 LONG_ENOUGH = 4.0  # seconds from the first packet to the path a call settles on
 EVERY_KIND: list[Nat | None] = [
     None,
@@ -49,7 +52,7 @@ def settled_call(topology: Topology) -> Simulation:
     return call
 
 
-def reached_by(host: VirtualHost, other: VirtualHost) -> str | None:
+def reached_by(host: VirtualHost, other: VirtualHost) -> CandidateKind | None:
     """What the address is to `other` by which `host` reaches it; None by the relay."""
     chosen = [e.record for e in host.trace if isinstance(e.record, PathSelected)][-1]
     if chosen.kind == "relay":
@@ -73,6 +76,14 @@ def test_the_rule_of_who_can_punch_is_what_a_flood_finds() -> None:
         assert reach(pair(one, other), HERE, THERE).is_direct is can_punch(one, other)
 
 
+def test_whether_a_nat_keeps_port_numbers_changes_nothing_for_a_flood() -> None:
+    flipped = dict(zip(KINDS, [None, *FLIPPED], strict=True))
+    for one, other in itertools.product(KINDS, repeat=2):
+        expected = reach(pair(one, other), HERE, THERE)
+        assert reach(pair(flipped[one], other), HERE, THERE) == expected
+        assert reach(pair(flipped[one], flipped[other]), HERE, THERE) == expected
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("one", "other"), [*itertools.combinations_with_replacement(KINDS, 2)], ids=name_of
@@ -86,10 +97,17 @@ def test_a_call_is_direct_between_those_nats_that_let_it(
 @pytest.mark.slow
 @pytest.mark.parametrize("partner", [PORT_RESTRICTED, SYMMETRIC], ids=name_of)
 @pytest.mark.parametrize("one", FLIPPED, ids=name_of)
-def test_whether_a_nat_keeps_port_numbers_changes_nothing(one: Nat, partner: Nat) -> None:
+def test_whether_a_nat_keeps_port_numbers_changes_nothing_for_a_call(
+    one: Nat, partner: Nat
+) -> None:
     assert_as_expected(pair(one, partner))
 
 
 @pytest.mark.parametrize("topology", NEIGHBOURHOODS.values(), ids=NEIGHBOURHOODS.keys())
 def test_a_call_is_direct_wherever_the_neighbourhood_lets_it(topology: Topology) -> None:
     assert_as_expected(topology)
+
+
+def test_the_table_of_who_reaches_whom_is_up_to_date() -> None:
+    tool = runpy.run_path(str(TOOL))
+    assert tool["FILE"].read_text() == tool["nat_table"](), "run: python tools/nat_table.py"
