@@ -13,6 +13,9 @@ on; a packet that arrives at an interface that is down dies there in silence.
 A network may also die where no host can see it: a link that carries nothing either way, or a way
 from one link to another. These swallow what is in the air as well.
 
+A shared network is a place like the internet: who stands in it is reached there directly, and what
+is meant for somebody else goes to its NAT, which hands it on, or back in if it makes hairpins.
+
 Both are pure: time is passed in, dice come seeded, and the runner asks `next_time` when to call
 again. No ICMP, no MTU, no bandwidth.
 """
