@@ -223,14 +223,15 @@ class VirtualInternet:
     def __init__(self, topology: Topology, links_up: Iterable[Link], random: Random) -> None:
         self.links: AccessLinks[_Datagram] = AccessLinks(topology, links_up, random)
         self._accesses = topology.accesses
-        kinds = {link: each.nat for link, each in topology.interfaces.items()}
-        kinds |= {Link(each.name, WAN): each.nat for each in topology.networks}
         self._nats = {
-            link: NatBox(kind, self._accesses[link].public, random)
-            for link, kind in kinds.items()
-            if kind is not None
+            link: NatBox(each.nat, self._accesses[link].public, random)
+            for link, each in topology.interfaces.items()
+            if each.nat is not None
         }
-        self._networks = {each.name for each in topology.networks}
+        doors = {Link(each.name, WAN): each.nat for each in topology.networks}
+        self._doors = {  # the NATs of the shared networks
+            door: NatBox(nat, self._accesses[door].public, random) for door, nat in doors.items()
+        }
 
     @property
     def next_time(self) -> float | None:
@@ -289,9 +290,10 @@ class VirtualInternet:
         Raises:
             UsageError: there is no NAT.
         """
-        if link not in self._nats:
+        nat = self._nats.get(link) or self._doors.get(link)
+        if nat is None:
             raise UsageError(f"There is no NAT at {link}.")
-        self._nats[link].forget()
+        nat.forget()
 
     def send(
         self, host: str, local: LocalSocket, remote: SocketAddress, data: bytes, now: float
@@ -314,7 +316,7 @@ class VirtualInternet:
         arrivals = []
         while flights := self.links.arrive(now):
             for flight in flights:
-                if flight.target.host in self._networks:
+                if Link(flight.target.host, WAN) in self._doors:
                     self._pass_on(flight)
                 elif (arrival := self._take_in(flight)) is not None:
                     arrivals.append(arrival)
@@ -336,7 +338,7 @@ class VirtualInternet:
         """A packet reached the NAT of a shared network, from outside or inside."""
         datagram, time = flight.cargo, flight.time
         inside, outside = Link(flight.target.host, LAN), Link(flight.target.host, WAN)
-        nat = self._nats[outside]
+        nat = self._doors[outside]
         reached: SocketAddress | None = None
         if flight.target == outside:
             reached = nat.inbound(*datagram.addresses, time)
