@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 
 from p2pquic.core.errors import UsageError
+from p2pquic.lab.neighbourhoods import CELLULAR_BEHIND_CARRIER, NEIGHBOURHOODS
 from p2pquic.lab.scenarios import (
     CELLULAR,
     HOME,
@@ -211,8 +212,48 @@ _SILENT = (
     ),
 )
 
+_AWAY_AND_BACK = (
+    break_before_make(gone="wlan0", come="rmnet0"),
+    break_before_make(gone="rmnet0", come="wlan0", after=6.0),
+)
+_NEIGHBOURS = (
+    Scenario(
+        "one-lan",
+        "Both in one LAN; the mover goes to cellular, and six seconds later comes back.",
+        topology=NEIGHBOURHOODS["both in one LAN"],
+        moves=_AWAY_AND_BACK,
+    ),
+    Scenario(
+        "two-nats",
+        "Both homes behind a NAT and a carrier's NAT; the mover goes to cellular and comes back.",
+        topology=NEIGHBOURHOODS["two NATs in a row at both ends"],
+        moves=_AWAY_AND_BACK,
+    ),
+    Scenario(
+        "carrier-nat",
+        "Cellular stands by for 40 s behind a NAT that remembers 30 s; then Wi-Fi falls silent.",
+        topology=CELLULAR_BEHIND_CARRIER,
+        moves=(Move(0.0, (_WIFI_FALLS_SILENT,)),),
+        mover_up=BOTH_UP,
+        settle=40.0,
+    ),
+    Scenario(
+        "hairpin",
+        "Two homes behind one carrier's NAT, which hairpins; the mover goes to cellular and back.",
+        topology=NEIGHBOURHOODS["two homes behind one carrier's NAT that hairpins"],
+        moves=_AWAY_AND_BACK,
+    ),
+    Scenario(
+        "no-hairpin",
+        "Two homes behind one carrier's NAT, which does not hairpin: they stay on the relay.",
+        topology=NEIGHBOURHOODS["two homes behind one carrier's NAT that does not hairpin"],
+        settles_on="relay",
+    ),
+)
+
 SCENARIOS: dict[str, Scenario] = {
-    scenario.name: scenario for scenario in (*_ANNOUNCED, *_MORE_MOVES, *_ROOMS, *_SILENT)
+    scenario.name: scenario
+    for scenario in (*_ANNOUNCED, *_MORE_MOVES, *_ROOMS, *_SILENT, *_NEIGHBOURS)
 }
 
 
