@@ -14,7 +14,7 @@ from pathlib import Path
 from p2pquic.core.addresses import LocalSocket, SocketAddress
 from p2pquic.core.trace import Entry, Failed, Listening, MemberJoined, MemberLeft
 from p2pquic.intermediate.certificate import load_or_create_identity, load_or_create_secret
-from p2pquic.net import process
+from p2pquic.net import clock, process
 from p2pquic.net.driver import Driver
 from p2pquic.net.trace_file import STANDARD_OUTPUT, TraceFile
 from p2pquic.quic.identity import Identity
@@ -60,7 +60,7 @@ async def _serve(options: IntermediateOptions, identity: Identity, secret: bytes
         listen = driver.sockets.listen(options.listen)
         driver.record(Listening(str(listen.address), identity.fingerprint))
         print(_invitation(listen, identity), file=stream, flush=True)
-        unix_origin = time.time() - time.monotonic()
+        unix_origin = time.time() - clock.now()
         driver.run(IntermediateSession(listen, identity, secret, os.urandom, unix_origin))
         finish = await driver.wait_until_finished()
     finally:

@@ -229,6 +229,11 @@ class PairSession:
         else:
             self._media.note_unsent(frame)
 
+    def on_resumed(self, now: float) -> None:
+        """The machine slept, and is awake again."""
+        if self._manager is not None and not self.is_over:
+            self._manager.on_resumed(now)
+
     def tick(self, now: float) -> None:
         """The deadline has come."""
         self._media.tick(now)

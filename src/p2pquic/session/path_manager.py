@@ -124,6 +124,11 @@ class PathManager:
         self._cut_off = not self.can_send
         self._close_dead_paths(now)
 
+    def on_resumed(self, now: float) -> None:
+        """The machine slept: the path in use is doubted until it shows that it lives."""
+        self._liveness.resumed(now)
+        self.watch(now)
+
     def on_punched(self, path: DirectPath, rtt: float, now: float) -> None:
         """A punch of ours was answered: the path works."""
         if not self._connection.is_validated(path) and self._direct.open(

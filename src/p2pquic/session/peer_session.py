@@ -25,6 +25,7 @@ from p2pquic.core.events import (
     HangUpRequested,
     MediaPacketReady,
     ResilienceChosen,
+    Resumed,
     SocketsChanged,
 )
 from p2pquic.core.path import DirectPath
@@ -38,6 +39,7 @@ from p2pquic.core.trace import (
     ReserveChanged,
     ResilienceChanged,
     ServerTrusted,
+    WokeUp,
 )
 from p2pquic.quic.identity import Identity, fingerprint
 from p2pquic.quic.packets import destination_connection_id, is_quic
@@ -115,6 +117,9 @@ class PeerSession:
                 self._frame += 1
             case DeadlinePassed():
                 self._on_deadline(now)
+            case Resumed(asleep):
+                self._log(WokeUp(round(asleep, 3)))
+                self._on_resumed(now)
             case ResilienceChosen(resilience):
                 if resilience != self._calls.resilience:
                     self._log(ResilienceChanged(resilience))
@@ -175,6 +180,13 @@ class PeerSession:
         for pair in self._calls:
             if (due := pair.deadline) is not None and now >= due:
                 pair.tick(now)
+
+    def _on_resumed(self, now: float) -> None:
+        """Whatever became due meanwhile is done now, and nothing that lived before is believed."""
+        self._on_deadline(now)
+        self._control.hurry(now)
+        for pair in self._calls:
+            pair.on_resumed(now)
 
     def _drop(self, fault: str, source: SocketAddress, now: float) -> None:
         if self._drops.allows(now):
