@@ -165,7 +165,8 @@ def test_both_slept_and_the_one_who_wakes_first_waits_for_the_other() -> None:
 def test_a_process_that_was_stopped_for_a_while_and_finds_all_that_came_is_back_at_once() -> None:
     """SIGSTOP and SIGCONT: no clock stands still, and what arrived waits in the kernel."""
     call = Call("break-before-make")
-    call.process.waiting = waiting = []
+    waiting: list[Event] = []
+    call.process.waiting = waiting
     call.run_for(3.0)
     call.process.waiting, call.woke = None, call.now
     for event in [DeadlinePassed(), *waiting]:

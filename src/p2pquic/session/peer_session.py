@@ -242,7 +242,7 @@ class PeerSession:
         is_heard = local is not None and not self._reserve.avoids(local)
         calls = [pair for pair in self._calls if pair.is_connected]
         if not calls:
-            return not is_heard or self._control.lost is not None
+            return not is_heard or self._control.lost is not None or self._control.is_overdue
         return any(
             self._config.interfaces.avoids(pair.interface)
             or (
