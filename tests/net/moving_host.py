@@ -34,14 +34,19 @@ class Step(NamedTuple):
 
 
 def links(*names: str) -> tuple[str, ...]:
-    """Orders for interfaces that are up; what they send arrives at NAME-far, with nobody to ask."""
+    """Orders for interfaces that are up; what they send arrives at NAME-far, with nobody to ask.
+
+    They get no address by themselves: news of that would have the monitor look for another reason.
+    """
     return tuple(
         order
         for name in names
         for order in (
             f"link add {name} type veth peer name {name}-far",
+            f"link set {name}-far addrgenmode none",
+            f"link set {name} addrgenmode none arp off",
             f"link set {name}-far up",
-            f"link set {name} arp off up",
+            f"link set {name} up",
         )
     )
 
