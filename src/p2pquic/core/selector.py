@@ -5,6 +5,7 @@
     by an interface we avoid -----> one that is not, be it the relay
     by another than we prefer ----> a direct path by that one, whatever its round trip
     a direct path is faster ------> that one, if it wins by SWITCH_GAIN and this end leads
+    as fast by what our kernel likes better (a cable was plugged in) ------> that one
 
 A path that has proved nothing is never selected: what is tried out gets duplicates. Of the others,
 direct is better than the relay, then the interface that is preferred, then the shorter round trip.
@@ -25,6 +26,8 @@ from dataclasses import dataclass
 from p2pquic.core.path import DirectPath, PathAddress
 
 SWITCH_GAIN = 0.010  # seconds of RTT a rival must win by; less would flap with jitter
+EQUALLY_FAST = 0.005  # seconds of RTT a path by the kernel's favourite may lose by; so much less
+# than SWITCH_GAIN that no jitter leads there and back
 UNKNOWN_RTT = 10.0  # seconds: ranks a path never measured behind every one that was
 
 
@@ -34,8 +37,8 @@ class Candidate:
 
     `proven`: the other end answered on it, and nothing has cast doubt on that since. `rtt` in
     seconds, None if never measured. `fresh`: it showed within the last second or so that it lives.
-    `interface` is the one it leaves by, `order` its place in our preference (0 is the best), and
-    `avoided` one for when nothing else lives.
+    `interface` is the one it leaves by, `order` its place in our preference (0 is the best),
+    `place` the one in the kernel's, and `avoided` one for when nothing else lives.
     """
 
     path: PathAddress
@@ -45,6 +48,7 @@ class Candidate:
     interface: str = ""
     order: int = 0
     avoided: bool = False
+    place: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +80,7 @@ def choose(
     """
     by_path = {candidate.path: candidate for candidate in candidates}
     best = min(candidates, key=_rank, default=None)
-    if best is None or best.path == current or not best.proven:
+    if best is None or not best.proven:
         return None
     if current not in by_path:
         if sends_once:
@@ -113,7 +117,20 @@ def _choose_freely(
     is_faster = best.order == here.order and _gain(here, best) >= SWITCH_GAIN
     if leads and not yields and is_faster:
         return Choice(best.path, "this path is faster")
+    liked = min((each for each in ours if _is_liked_better(each, here)), key=_place, default=None)
+    if liked is not None:
+        return Choice(liked.path, "the system prefers this interface, and it is as fast")
     return None
+
+
+def _is_liked_better(there: Candidate, here: Candidate) -> bool:
+    """Whether the kernel prefers the interface, where the person is indifferent and time is too."""
+    indifferent = (there.order, there.avoided) == (here.order, here.avoided)
+    return indifferent and there.place < here.place and _gain(here, there) > -EQUALLY_FAST
+
+
+def _place(candidate: Candidate) -> tuple[int, float, str]:
+    return candidate.place, _rtt(candidate), str(candidate.path)
 
 
 def is_ours_alone(here: PathAddress, there: PathAddress) -> bool:

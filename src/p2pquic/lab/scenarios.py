@@ -41,6 +41,8 @@ ChangeKind = Literal[
     "way_dies",  # nothing passes any more from this link towards another; one way only
     "way_recovers",
     "nat_forgets",  # the NAT forgets every mapping and gives other ports from now on
+    "address_replaced",  # the interface gets another address in place of the one it had
+    "interface_preferred",  # the interface becomes the kernel's first choice; no address changes
 ]
 
 
@@ -148,6 +150,18 @@ class Topology:
         }
 
 
+def next_address(access: Access) -> Access:
+    """The same with the address after it in the network of the interface.
+
+    Raises:
+        UsageError: it has no network of its own; there is no NAT.
+    """
+    if access.gateway is None:
+        raise UsageError(f"The public address {access.address} cannot be replaced by another.")
+    network, _, number = access.address.rpartition(".")
+    return access._replace(address=f"{network}.{int(number) + 1}")
+
+
 def _access(number: int, nat: Nat | None) -> Access:
     public = f"198.51.100.{number}"
     if nat is None:
@@ -182,7 +196,12 @@ class Change:
     @property
     def is_announced(self) -> bool:
         """Whether the host's own kernel notices and says so."""
-        return self.kind in ("interface_down", "interface_up")
+        return self.kind in (
+            "interface_down",
+            "interface_up",
+            "address_replaced",
+            "interface_preferred",
+        )
 
 
 @dataclass(frozen=True, slots=True)

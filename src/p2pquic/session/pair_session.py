@@ -143,7 +143,7 @@ class PairSession:
         relay_moved = self._relay.move(relay_local)
         if tuple(sockets) == self._paths.sockets and not relay_moved:
             return
-        self._paths.sockets = tuple(sockets)
+        self._paths.use(sockets, now)
         self._trace.relay_local = relay_local
         if self.config.relay != "only":
             self._direct.set_sockets(sockets, now)

@@ -22,7 +22,7 @@ from p2pquic.session.direct_paths import DirectPaths
 from p2pquic.session.pair_config import PairConfig
 from p2pquic.session.pair_liveness import Health, PairLiveness
 from p2pquic.session.pair_media import PairMedia
-from p2pquic.session.pair_paths import PairPaths
+from p2pquic.session.pair_paths import STEADY, PairPaths
 from p2pquic.session.pair_sending import PairSending
 from p2pquic.session.pair_trace import PairTrace
 from p2pquic.session.relay_route import RelayRoute
@@ -55,6 +55,7 @@ class PathManager:
         self._liveness = PairLiveness(connection)
         self._yields = False  # to the other end, which insists on where the path in use leads
         self._cut_off = False  # since our sockets changed last, no path leads out
+        self._look_around_at = math.inf  # when to ask the standing paths: one may be better now
         self._back_at: float | None = None  # since when a path is possible again, none chosen yet
 
     @property
@@ -90,7 +91,7 @@ class PathManager:
     @property
     def deadline(self) -> float | None:
         """When to call `tick`, while there is a way out."""
-        due = self._liveness.deadline(cadence=self._hears_cadence)
+        due = min(self._look_around_at, self._liveness.deadline(cadence=self._hears_cadence))
         sending = self.sending.deadline
         if sending is not None:
             due = min(due, sending)
@@ -101,10 +102,15 @@ class PathManager:
     def tick(self, now: float) -> None:
         """The deadline has come."""
         self.sending.tick(now)
+        if now >= self._look_around_at:
+            self._look_around_at = math.inf
+            for path in self._connection.paths:
+                self._connection.challenge(path)
         self.watch(now)
 
     def on_sockets(self, *, relay_moved: bool, now: float) -> None:
         """Our sockets changed, or the one the server hears us on."""
+        self._look_around_at = now + STEADY
         in_use = self.selected
         leg_moved = relay_moved and in_use == self._relay.path
         is_back = self._cut_off and self.can_send

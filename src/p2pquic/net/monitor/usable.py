@@ -2,9 +2,10 @@
 
     link up with carrier  +  address not tentative  +  route through that link  =  usable
 
-The order is the kernel's preference: the link it would choose now, then the longest prefix, then the
-smallest metric. An interface it would not choose today (cellular beside Wi-Fi) counts too, for its
-sockets are bound to it; that is what makes a move before the break possible. So it is with a VPN: preferred, if a rule or a longer or cheaper route says so, beside the network it runs over. A
+The order is the kernel's preference: the link it would choose now, then the longest prefix, then
+the smallest metric. An interface it would not choose today (cellular beside Wi-Fi) counts too, for
+its sockets are bound to it; that is what makes a move before the break possible. So it is with a
+VPN: preferred, if a rule or a longer or cheaper route says so, beside the network it runs over. A
 bridge of containers has no route to the internet, and counts only for a server among them. Reads
 nothing by itself.
 """
