@@ -1,7 +1,7 @@
 """A Wi-Fi with an address, a default route and no internet behind it; in virtual time.
 
 Packets vanish there. A login page changes nothing: it answers TCP alone. That an ICMP "prohibited"
-does no harm either, a real kernel has to say: tests/net/test_real_interfaces.py.
+does no harm either, a real kernel has to say: tests/net/captive_host.py.
 """
 
 from __future__ import annotations
