@@ -70,10 +70,12 @@ def choose(
     leads: bool,
     sends_once: bool = False,
     yields: bool = False,
+    at_rest: bool = True,
 ) -> Choice | None:
     """The path to change to; None to stay, or if there is no way out at all.
 
-    `yields`: the other end insists on where the current path leads.
+    `yields`: the other end insists on where the current path leads. `at_rest`: the last change was
+    a while ago, so that what the kernel likes may count: else jitter could lead there and back.
 
     Whoever `sends_once` has no copy elsewhere if an old proof is wrong, and what stood by may have
     died in silence: he takes the relay, which the server sees alive at both ends.
@@ -91,7 +93,8 @@ def choose(
         return Choice(best.path, "this path answers")
     # Nothing forces us to believe an old proof.
     lively = [candidate for candidate in candidates if candidate.proven and candidate.fresh]
-    return _choose_freely(here, lively, leads=leads, yields=yields)
+    choice = _choose_freely(here, lively, leads=leads, yields=yields)
+    return choice or (_choose_with_the_kernel(here, lively) if at_rest else None)
 
 
 def _choose_freely(
@@ -117,16 +120,23 @@ def _choose_freely(
     is_faster = best.order == here.order and _gain(here, best) >= SWITCH_GAIN
     if leads and not yields and is_faster:
         return Choice(best.path, "this path is faster")
-    liked = min((each for each in ours if _is_liked_better(each, here)), key=_place, default=None)
-    if liked is not None:
-        return Choice(liked.path, "the system prefers this interface, and it is as fast")
     return None
 
 
-def _is_liked_better(there: Candidate, here: Candidate) -> bool:
-    """Whether the kernel prefers the interface, where the person is indifferent and time is too."""
-    indifferent = (there.order, there.avoided) == (here.order, here.avoided)
-    return indifferent and there.place < here.place and _gain(here, there) > -EQUALLY_FAST
+def _choose_with_the_kernel(here: Candidate, lively: Sequence[Candidate]) -> Choice | None:
+    """Of our interfaces the one it likes best, where the person is indifferent and time is too."""
+    liked = [
+        each
+        for each in lively
+        if is_ours_alone(here.path, each.path)
+        and (each.order, each.avoided) == (here.order, here.avoided)
+        and each.place < here.place
+        and _gain(here, each) > -EQUALLY_FAST
+    ]
+    if not liked:
+        return None
+    best = min(liked, key=_place)
+    return Choice(best.path, "the system prefers this interface, and it is as fast")
 
 
 def _place(candidate: Candidate) -> tuple[int, float, str]:

@@ -56,6 +56,7 @@ class PathManager:
         self._yields = False  # to the other end, which insists on where the path in use leads
         self._cut_off = False  # since our sockets changed last, no path leads out
         self._look_around_at = math.inf  # when to ask the standing paths: one may be better now
+        self._moved_at = -math.inf  # when the call took another path last
         self._back_at: float | None = None  # since when a path is possible again, none chosen yet
 
     @property
@@ -196,6 +197,7 @@ class PathManager:
             leads=self._config.is_client,
             sends_once=is_lean,
             yields=self._yields,
+            at_rest=now >= self._moved_at + STEADY,
         )
         if choice is None:
             return
@@ -247,6 +249,7 @@ class PathManager:
 
         A change from the relay to a direct path is for the better: the relay still delivers.
         """
+        self._moved_at = now
         nothing_died = isinstance(path, DirectPath) and isinstance(before, RelayPath)
         self._liveness.chosen(now)
         self.sending.end_doubt()
