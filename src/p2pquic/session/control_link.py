@@ -26,8 +26,8 @@ from p2pquic.session.server_key import ServerKey
 from p2pquic.wire.signaling import Register, ToPeer, ToServer
 
 ANSWER_LIMIT = 10.0  # seconds to wait for a server that may not be there
-HEAD_START = 0.25  # seconds that the first interface has before the next is tried beside it, as in
-# RFC 8305 section 5; a captive Wi-Fi costs that and two round trips
+HEAD_START = 0.5  # seconds the first interface has before the next is tried beside it: two round
+# trips of a slow one, which a handshake takes; a captive Wi-Fi costs that (RFC 8305 has 250 ms)
 PATIENCE = 0.5  # seconds, and two round trips, that an acknowledgement may take; then a restart of
 # the server is noticed, and mended, within two seconds of the sign of life it missed
 ATTEMPT_TIME = 1.0  # seconds until the next attempt; it costs three or four packets
