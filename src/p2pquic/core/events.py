@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from p2pquic.core.addresses import LocalSocket, SocketAddress
+from p2pquic.core.application import Request
 
 Resilience = Literal["lean", "hedged", "hot"]
 """Whether frames are duplicated: never, while a path is in doubt, or always on two paths."""
@@ -65,6 +66,14 @@ class ResilienceChosen:
 
 
 @dataclass(frozen=True, slots=True)
+class Requested:
+    """The application asks something of its call with `remote`."""
+
+    remote: str
+    request: Request
+
+
+@dataclass(frozen=True, slots=True)
 class HangUpRequested:
     """The person, or a signal, ends it: say goodbye and finish."""
 
@@ -78,5 +87,6 @@ Event = (
     | DeadlinePassed
     | Resumed
     | ResilienceChosen
+    | Requested
     | HangUpRequested
 )

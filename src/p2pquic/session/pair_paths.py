@@ -32,6 +32,7 @@ class PairPaths:
 
     def __init__(self, relay: RelayRoute, preference: InterfacePreference = INDIFFERENT) -> None:
         self.sockets: tuple[LocalSocket, ...] = ()
+        self.pinned = ""  # the name of a path that the application wants while it lives
         self._came: dict[str, float] | None = None  # when each interface did, the first long ago
         self._preference = preference
         self._relay = relay
@@ -80,6 +81,7 @@ class PairPaths:
                 interface := self.interface_of(path),
                 self._preference.order(interface),
                 self._preference.avoids(interface),
+                str(path) == self.pinned,
                 place=steady.get(interface, len(steady)),
             )
             for path in connection.paths

@@ -24,6 +24,7 @@ from p2pquic.core.events import (
     Event,
     HangUpRequested,
     MediaPacketReady,
+    Requested,
     ResilienceChosen,
     Resumed,
     SocketsChanged,
@@ -99,6 +100,10 @@ class PeerSession:
         times = [self._control.deadline, *[pair.deadline for pair in self._calls]]
         return earliest([*times, self._reserve.deadline])
 
+    def call(self, remote: str) -> PairSession | None:
+        """The call with this member, to be asked how it stands."""
+        return self._calls.get(remote)
+
     def handle(self, event: Event, now: float) -> list[Action]:
         """React to one event."""
         match event:
@@ -120,6 +125,9 @@ class PeerSession:
             case Resumed(asleep):
                 self._log(WokeUp(round(asleep, 3)))
                 self._on_resumed(now)
+            case Requested(remote, request):
+                if (called := self._calls.get(remote)) is not None:
+                    called.on_request(request, now)
             case ResilienceChosen(resilience):
                 if resilience != self._calls.resilience:
                     self._log(ResilienceChanged(resilience))
