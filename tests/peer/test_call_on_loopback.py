@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 import wave
 from array import array
 from collections.abc import Callable, Iterator
@@ -18,10 +19,19 @@ from pathlib import Path
 
 import pytest
 
-from p2pquic.core.trace import Entry, FrameReceived, Listening, MemberLeft, from_line
+from p2pquic.core.trace import (
+    Closed,
+    Connected,
+    Entry,
+    FrameReceived,
+    Listening,
+    MemberLeft,
+    from_line,
+)
 from p2pquic.peer.call_media import numbered_sink
 
 EXIT_PATIENCE = 2.0  # seconds from a signal to the end of any of our processes
+BACK_SOON = 2.0  # seconds; alone on a machine it is a tenth of that
 TEST_PATIENCE = 30.0  # seconds after which a process is killed, so that no test hangs
 
 
@@ -165,6 +175,31 @@ def test_one_encoder_serves_a_room_in_which_one_vanishes_and_another_comes_late(
         assert set(frames) == set(range(min(frames), max(frames) + 1)), "none is missing"
     assert_is_the_tone(tmp_path / "steady.wav", seconds=1.0)
     assert_is_the_tone(tmp_path / "late.wav", seconds=0.8)
+
+
+@pytest.mark.slow
+def test_a_process_that_was_stopped_for_three_seconds_goes_on_in_its_call(tmp_path: Path) -> None:
+    """SIGSTOP and SIGCONT: the nearest to a closed lid that a test may do."""
+    with running("intermediate --listen 127.0.0.1:0", tmp_path) as server:
+        listening = next(trace_of(server)).record
+        assert isinstance(listening, Listening)
+        join = f"peer --intermediate {listening.address} --pin {listening.fingerprint}"
+        with (
+            running(f"{join} --role receiver --sink none", tmp_path) as receiver,
+            running(f"{join} --role sender --media tone", tmp_path) as sender,
+        ):
+            heard = (entry for entry in trace_of(receiver))
+            first = next(entry.t for entry in heard if isinstance(entry.record, FrameReceived))
+            next(entry for entry in heard if entry.t > first + 1.0)
+            sender.send_signal(signal.SIGSTOP)
+            next(entry for entry in heard if entry.t > first + 4.0)
+            woken = time.monotonic()
+            sender.send_signal(signal.SIGCONT)
+            for entry in heard:
+                assert not isinstance(entry.record, Closed | Connected), "the same call"
+                if isinstance(entry.record, FrameReceived) and entry.t > woken:
+                    break
+            assert entry.t - woken < BACK_SOON
 
 
 @pytest.mark.parametrize(

@@ -171,6 +171,9 @@ def _first_arrival(
     if episode.has_overlap:
         return move.down + 2 * after.direct
     answered = move.usable + 2 * first
+    patience = 2 * Stand.before(scenario, episode).direct + FRAME_CADENCE + MARGIN
+    if episode.outage < patience and resilience != "hot":
+        return answered  # the sender suspected nothing yet, and sent nothing by the server
     # In an outage the sender soon notices the silence. Frames wait at the server; and where the
     # receiver returns to an address at which it was heard before, one is always on its way there.
     if move.returns and episode.outage >= SOUGHT:

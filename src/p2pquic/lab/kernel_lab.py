@@ -385,6 +385,12 @@ def _make(change: Change, world: KernelWorld, outages: Outages) -> ChangeMade:
             span = world.way_recovers(*change.way)
         case "nat_forgets":
             span = world.nat_forgets(link)
+        case "address_replaced":
+            span = world.address_replaced(link)
+            outages.lost(link, span.start)
+            outage = outages.gained(link, span.end)
+        case "interface_preferred":
+            span = world.interface_preferred(link)
         case _:
             assert_never(change.kind)
     return ChangeMade(change.kind, *link, *span, round(1000 * outage, 3), change.towards)

@@ -43,6 +43,8 @@ ChangeKind = Literal[
     "way_dies",  # nothing passes any more from this link towards another; one way only
     "way_recovers",
     "nat_forgets",  # the NAT forgets every mapping and gives other ports from now on
+    "address_replaced",  # the interface gets another address in place of the one it had
+    "interface_preferred",  # the interface becomes the kernel's first choice; no address changes
 ]
 
 
@@ -225,6 +227,18 @@ class Topology:
         return accesses
 
 
+def next_address(access: Access) -> Access:
+    """The same with the address after it in the network of the interface.
+
+    Raises:
+        UsageError: it has no network of its own; there is no NAT.
+    """
+    if access.gateway is None:
+        raise UsageError(f"The public address {access.address} cannot be replaced by another.")
+    network, _, number = access.address.rpartition(".")
+    return access._replace(address=f"{network}.{int(number) + 1}")
+
+
 def _access(number: int, interface: Interface, subnets: Mapping[str, int]) -> Access:
     """The addresses of interface `number`, where each shared network has its number as well."""
     if interface.network is None:
@@ -265,7 +279,12 @@ class Change:
     @property
     def is_announced(self) -> bool:
         """Whether the host's own kernel notices and says so."""
-        return self.kind in ("interface_down", "interface_up")
+        return self.kind in (
+            "interface_down",
+            "interface_up",
+            "address_replaced",
+            "interface_preferred",
+        )
 
 
 @dataclass(frozen=True, slots=True)

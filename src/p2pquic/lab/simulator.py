@@ -40,6 +40,7 @@ from p2pquic.core.events import (
     MediaPacketReady,
     Requested,
     Resilience,
+    Resumed,
     SocketsChanged,
 )
 from p2pquic.core.machine import Machine
@@ -246,6 +247,15 @@ class Simulation:
         host.machine, host.finished, host.frames = host.program(), None, 0
         if host is not self.server:
             self._refresh_sockets(host)
+
+    def fall_asleep(self, host: VirtualHost) -> None:
+        """Suspend a machine: it hears, says and does nothing; its sessions' clock goes on."""
+        host.finished, host.wake_at = "asleep", None
+
+    def wake_up(self, host: VirtualHost, asleep: float) -> None:
+        """Its kernel had no time to look at the network yet."""
+        host.finished = None
+        self._feed(host, Resumed(asleep))
 
     # ---- hosts -------------------------------------------------------------------------------
 

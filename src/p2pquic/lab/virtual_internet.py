@@ -32,7 +32,7 @@ from typing import Generic, Literal, NamedTuple, TypeVar, assert_never
 from p2pquic.core.addresses import LocalAddress, LocalSocket, SocketAddress
 from p2pquic.core.errors import UsageError
 from p2pquic.lab.nat import NatBox
-from p2pquic.lab.scenarios import LAN, WAN, Change, Interface, Link, Topology
+from p2pquic.lab.scenarios import LAN, WAN, Change, Interface, Link, Topology, next_address
 
 Cargo = TypeVar("Cargo")
 Fate = Literal["sent", "arrived", "lost", "swallowed", "dead", "unroutable", "refused"]
@@ -223,6 +223,7 @@ class VirtualInternet:
     def __init__(self, topology: Topology, links_up: Iterable[Link], random: Random) -> None:
         self.links: AccessLinks[_Datagram] = AccessLinks(topology, links_up, random)
         self._accesses = topology.accesses
+        self._preferred: dict[str, str] = {}  # by host, the interface that is first in spite of all
         self._nats = {
             link: NatBox(each.nat, self._accesses[link].public, random)
             for link, each in topology.interfaces.items()
@@ -244,11 +245,9 @@ class VirtualInternet:
 
     def local_addresses(self, host: str) -> tuple[LocalAddress, ...]:
         """The usable addresses of a host, preferred first: what its kernel would tell it."""
-        return tuple(
-            LocalAddress(access.address, link.interface)
-            for link, access in self._accesses.items()
-            if link.host == host and self.links.is_up(link)
-        )
+        links = [link for link in self._accesses if link.host == host and self.links.is_up(link)]
+        links.sort(key=lambda link: self._preferred.get(host) != link.interface)
+        return tuple(LocalAddress(self._accesses[link].address, link.interface) for link in links)
 
     def apply(self, change: Change) -> None:
         """Something changes, now.
@@ -271,6 +270,10 @@ class VirtualInternet:
                 self.links.way_recovers(*change.way)
             case "nat_forgets":
                 self.nat_forgets(change.link)
+            case "address_replaced":
+                self._accesses[change.link] = next_address(self._accesses[change.link])
+            case "interface_preferred":
+                self._preferred[change.host] = change.interface
             case _:
                 assert_never(change.kind)
 

@@ -34,6 +34,7 @@ from p2pquic.core.trace import (
     ReserveChanged,
     ResilienceChanged,
     ServerTrusted,
+    WokeUp,
 )
 from p2pquic.peer.send_costs import SendCosts
 
@@ -146,6 +147,8 @@ def sentence(record: Record) -> str | None:
             )
         case Registered(peer, room, observed):
             return f"In room {room} as {short(peer)}; the server sees us at {observed}."
+        case WokeUp(asleep):
+            return f"This machine slept for {asleep:.0f} s."
         case AddressChanged(added, removed):
             return _address_sentence(added, removed)
         case MemberJoined(peer, role):

@@ -181,7 +181,7 @@ class PairSession:
         if tuple(sockets) == self._paths.sockets and not relay_moved:
             return
         self._stir()
-        self._paths.sockets = tuple(sockets)
+        self._paths.use(sockets, now)
         self._trace.relay_local = relay_local
         if self.config.relay != "only":
             self._direct.set_sockets(sockets, now)
@@ -269,6 +269,11 @@ class PairSession:
         frame = self._media.add(seq, rtp, now)
         if self._manager is not None and not self._send_new(frame, now):
             self._media.note_unsent(frame)
+
+    def on_resumed(self, now: float) -> None:
+        """The machine slept, and is awake again."""
+        if self._manager is not None and not self.is_over:
+            self._manager.on_resumed(now)
 
     def on_request(self, request: application.Request, now: float) -> None:
         """The application wants something of this call; before it is connected, nothing can be."""
