@@ -106,6 +106,10 @@ class Server:
         """Begin to stop; `wait_closed` returns when everybody was told."""
         self._driver.hang_up(reason)
 
+    def fail(self, error: BaseException) -> None:
+        """End at once: `wait_closed` raises this."""
+        self._driver.fail(error)
+
     async def wait_closed(self) -> str:
         """Why it stopped, once it has.
 
