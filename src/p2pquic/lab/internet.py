@@ -173,7 +173,7 @@ class _Forwarder:
             while packet := os.read(fd, LARGEST_PACKET):
                 if packet[0] >> 4 == 4:  # routers' IPv6 chatter goes nowhere
                     destination = ".".join(map(str, packet[16:20]))  # RFC 791 section 3.1
-                    self._links.depart(self._link_of[fd], destination, packet, now)
+                    self._links.depart(self._link_of[fd], destination, packet, now, len(packet))
 
     def _hand_over(self) -> None:
         for flight in self._links.arrive(time.monotonic()):

@@ -25,6 +25,7 @@ from p2pquic.core.errors import UsageError
 
 FRAME_CADENCE = 0.020  # seconds between audio frames; a change falls anywhere inside one
 OUTAGE = 0.500  # seconds without any address (L): what a phone needs to fall back to cellular
+QUEUE = 0.100  # seconds of its rate that a link keeps waiting: usual for access networks
 OVERLAP = 2.0  # seconds both networks are up in make-before-break: time to validate, with room
 SETTLE = 2.0  # seconds that suffice to prove and warm every path
 AFTERMATH = 2.5  # seconds that suffice to see what became of every frame
@@ -95,7 +96,8 @@ class Interface:
     `nat` is a NAT of its own; without one the address is public, or of the shared `network` in
     which it stands. With one, it is the NAT that stands there. Each packet waits `delay` plus a
     uniform share of `jitter`, so packets pass one another only where jitter is asked for; `loss`
-    is a probability per packet.
+    is a probability per packet. A link of `rate` bits per second, each way, makes those wait who
+    come while it is busy, and drops who would wait longer than `queue`; without one it has no limit.
     """
 
     name: str
@@ -104,6 +106,8 @@ class Interface:
     jitter: float = 0.0
     loss: float = 0.0
     network: Network | None = None
+    rate: float | None = None
+    queue: float = QUEUE
 
     @property
     def networks(self) -> tuple[Network, ...]:

@@ -16,35 +16,41 @@ from one link to another. These swallow what is in the air as well.
 A shared network is a place like the internet: who stands in it is reached there directly, and what
 is meant for somebody else goes to its NAT, which hands it on, or back in if it makes hairpins.
 
+A link with a rate has a `Bottleneck` each way. A packet stands in line for the one of its source
+when it is sent, and for the one of its target when it gets there.
+
 Both are pure: time is passed in, dice come seeded, and the runner asks `next_time` when to call
-again. No ICMP, no MTU, no bandwidth.
+again. No ICMP, no MTU.
 """
 
 from __future__ import annotations
 
 import heapq
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from random import Random
 from typing import Generic, Literal, NamedTuple, TypeVar, assert_never
 
 from p2pquic.core.addresses import LocalAddress, LocalSocket, SocketAddress
 from p2pquic.core.errors import UsageError
+from p2pquic.lab.bottleneck import Bottleneck
 from p2pquic.lab.nat import NatBox
 from p2pquic.lab.scenarios import LAN, WAN, Change, Interface, Link, Topology, next_address
 
 Cargo = TypeVar("Cargo")
-Fate = Literal["sent", "arrived", "lost", "swallowed", "dead", "unroutable", "refused"]
+Fate = Literal["sent", "arrived", "lost", "dropped", "swallowed", "dead", "unroutable", "refused"]
+HEADERS = 28  # bytes of IP and UDP around a payload: what a link with a rate carries as well
 
 
 class Tally(NamedTuple):
     """What became of packets from one link to another; `target` None is nowhere.
 
-    "sent" counts all of them and is the sum of the next five once nothing is in the air:
-    "arrived" at the far access network, "lost" by the dice, "swallowed" by a link or a way that
-    carries nothing, "dead" at an interface that was down (at either end), "unroutable" for want
-    of such an address. Of those that arrived a NAT "refused" some; only the simulator can see that.
+    "sent" counts all of them and is the sum of the next six once nothing is in the air:
+    "arrived" at the far access network, "lost" by the dice, "dropped" from the line before a link
+    that is too slow for them, "swallowed" by a link or a way that carries nothing, "dead" at an
+    interface that was down (at either end), "unroutable" for want of such an address. Of those
+    that arrived a NAT "refused" some; only the simulator can see that.
     """
 
     source: Link
@@ -53,13 +59,18 @@ class Tally(NamedTuple):
 
 
 class Flight(NamedTuple, Generic[Cargo]):
-    """A packet in the air, ordered by arrival and then by departure."""
+    """A packet in the air, ordered by arrival and then by departure.
+
+    It arrives at `target`; or, with seconds of its way `left`, at the line before that.
+    """
 
     time: float
     number: int
     source: Link
     target: Link
     cargo: Cargo
+    size: int
+    left: float | None = None
 
 
 class AccessLinks(Generic[Cargo]):
@@ -76,6 +87,8 @@ class AccessLinks(Generic[Cargo]):
         self._random = random
         self._in_the_air: list[Flight[Cargo]] = []
         self._departures = 0
+        self._out = _bottlenecks(self._interfaces)
+        self._in = _bottlenecks(self._interfaces)
         self.tallies: Counter[Tally] = Counter()
         for network in topology.networks:
             self._up |= {Link(network.name, WAN), Link(network.name, LAN)}
@@ -84,7 +97,7 @@ class AccessLinks(Generic[Cargo]):
 
     @property
     def next_time(self) -> float | None:
-        """When the next packet arrives somewhere; None while none is in the air."""
+        """When to call `arrive`: a packet may have got somewhere; None while none is in the air."""
         return self._in_the_air[0].time if self._in_the_air else None
 
     def is_up(self, link: Link) -> bool:
@@ -135,8 +148,8 @@ class AccessLinks(Generic[Cargo]):
         """Packets pass from `source` to `target` again."""
         self._dead_ways.discard((source, target))
 
-    def depart(self, source: Link, destination: str, cargo: Cargo, now: float) -> None:
-        """A packet leaves `source` for `destination`, an address of the network `source` stands in.
+    def depart(self, source: Link, destination: str, cargo: Cargo, now: float, size: int) -> None:
+        """A packet of `size` bytes leaves `source` for `destination`, an address of its network.
 
         Whatever has no such address there goes to the NAT of that network, if it is a shared one.
         A packet to the address it comes from goes nowhere.
@@ -157,9 +170,15 @@ class AccessLinks(Generic[Cargo]):
         if any(self._random.random() < link.loss for link in links):
             self.tallies[Tally(source, target, "lost")] += 1
             return
-        arrival = now + sum(self._transit(link) for link in links)
+        leaves = self._out[source].passes_at(size, now) if source in self._out else now
+        if leaves is None:
+            self.tallies[Tally(source, target, "dropped")] += 1
+            return
+        first, second = (self._transit(link) for link in links)
         self._departures += 1
-        flight = Flight(arrival, self._departures, source, target, cargo)
+        flight = Flight(leaves + first + second, self._departures, source, target, cargo, size)
+        if target in self._in:
+            flight = flight._replace(time=leaves + first, left=second)
         heapq.heappush(self._in_the_air, flight)
 
     def arrive(self, now: float) -> list[Flight[Cargo]]:
@@ -167,11 +186,22 @@ class AccessLinks(Generic[Cargo]):
         flights = []
         while self._in_the_air and self._in_the_air[0].time <= now:
             flight = heapq.heappop(self._in_the_air)
+            if flight.left is not None:
+                self._stand_in_line(flight, flight.left)
+                continue
             fate = self._fate_on_arrival(flight.source, flight.target)
             self.tallies[Tally(flight.source, flight.target, fate)] += 1
             if fate == "arrived":
                 flights.append(flight)
         return flights
+
+    def _stand_in_line(self, flight: Flight[Cargo], left: float) -> None:
+        """A packet has reached the line before its target, from where it has `left` to go."""
+        leaves = self._in[flight.target].passes_at(flight.size, flight.time)
+        if leaves is None:
+            self.tallies[Tally(flight.source, flight.target, "dropped")] += 1
+        else:
+            heapq.heappush(self._in_the_air, flight._replace(time=leaves + left, left=None))
 
     def _fate_on_arrival(self, source: Link, target: Link) -> Fate:
         if self._is_swallowed(source, target):
@@ -190,6 +220,15 @@ class AccessLinks(Generic[Cargo]):
     def _transit(self, link: Interface) -> float:
         """Seconds a packet spends on one access link. No jitter rolls no dice."""
         return link.delay + (self._random.uniform(0.0, link.jitter) if link.jitter else 0.0)
+
+
+def _bottlenecks(interfaces: Mapping[Link, Interface]) -> dict[Link, Bottleneck]:
+    """One for each link that has a rate."""
+    return {
+        link: Bottleneck(each.rate, each.queue)
+        for link, each in interfaces.items()
+        if each.rate is not None
+    }
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,6 +254,11 @@ class _Datagram(NamedTuple):
     def comes(self, source: SocketAddress) -> _Datagram:
         """The same from another address."""
         return self._replace(source=source)
+
+    @property
+    def size(self) -> int:
+        """Bytes on the wire."""
+        return HEADERS + len(self.data)
 
 
 class VirtualInternet:
@@ -312,7 +356,8 @@ class VirtualInternet:
         source = local.address
         if link in self._nats and self.links.is_up(link):
             source = self._nats[link].outbound(source, remote, now)
-        self.links.depart(link, remote.host, _Datagram(source, remote, data), now)
+        datagram = _Datagram(source, remote, data)
+        self.links.depart(link, remote.host, datagram, now, datagram.size)
 
     def deliver(self, now: float) -> list[Arrival]:
         """Every datagram that has reached a socket by `now`, in the order of arrival."""
@@ -347,7 +392,8 @@ class VirtualInternet:
             reached = nat.inbound(*datagram.addresses, time)
         elif datagram.destination.host != nat.public_host:
             source = nat.outbound(datagram.source, datagram.destination, time)
-            self.links.depart(outside, datagram.destination.host, datagram.comes(source), time)
+            leaving = datagram.comes(source)
+            self.links.depart(outside, datagram.destination.host, leaving, time, datagram.size)
             return
         elif nat.kind.hairpins:  # the other inside sees the public address (RFC 4787, REQ-9)
             datagram = datagram.comes(nat.outbound(datagram.source, datagram.destination, time))
@@ -356,4 +402,4 @@ class VirtualInternet:
             self.tallies[Tally(flight.source, flight.target, "refused")] += 1
             return
         datagram = datagram._replace(destination=reached)
-        self.links.depart(inside, reached.host, datagram, time)
+        self.links.depart(inside, reached.host, datagram, time, datagram.size)
