@@ -143,14 +143,14 @@ def run(
             outages = Outages(scenario.links_up)
             for change in timeline(scenario, seed):
                 call.wait_until(settled + change.at)
-                made = _make(change, world, outages)
+                made = carry_out(change, world, outages)
                 file.write(msgspec.json.encode(made) + b"\n")
                 last = made.end
         call.wait_until(last + scenario.aftermath)
         end = time.monotonic()
         after = call.processor_times()
         call.hang_up()
-        processor = _shares(before, after, end - settled)
+        processor = shares(before, after, end - settled)
         result = Run(settled, end, call.quic_client, world.report(), processor)
         _write_json(directory / "run.json", result)
         return result
@@ -201,8 +201,7 @@ class _Program:
 
     def processor_times(self) -> Processor:
         """Seconds so far, not shares."""
-        running, waiting, _ = Path(f"/proc/{self.process.pid}/schedstat").read_text().split()
-        return Processor(int(running) / NANOSECONDS, int(waiting) / NANOSECONDS)
+        return processor_times(self.process)
 
     def check_alive(self) -> None:
         """Raise RunFailedError if it has ended."""
@@ -354,9 +353,16 @@ class _Call:
             program.check_alive()
 
 
-def _shares(
+def processor_times(process: Popen[str]) -> Processor:
+    """Seconds of the machine that a program had so far, not shares."""
+    running, waiting, _ = Path(f"/proc/{process.pid}/schedstat").read_text().split()
+    return Processor(int(running) / NANOSECONDS, int(waiting) / NANOSECONDS)
+
+
+def shares(
     before: dict[str, Processor], after: dict[str, Processor], seconds: float
 ) -> dict[str, Processor]:
+    """What each program had between two looks, of that many seconds."""
     return {
         name: Processor(
             running=round((after[name].running - times.running) / seconds, 3),
@@ -366,7 +372,8 @@ def _shares(
     }
 
 
-def _make(change: Change, world: KernelWorld, outages: Outages) -> ChangeMade:
+def carry_out(change: Change, world: KernelWorld, outages: Outages) -> ChangeMade:
+    """Do to the world what a scenario says."""
     link, outage = change.link, 0.0
     match change.kind:
         case "interface_down":

@@ -96,8 +96,8 @@ class Interface:
     `nat` is a NAT of its own; without one the address is public, or of the shared `network` in
     which it stands. With one, it is the NAT that stands there. Each packet waits `delay` plus a
     uniform share of `jitter`, so packets pass one another only where jitter is asked for; `loss`
-    is a probability per packet. A link of `rate` bits per second, each way, makes those wait who
-    come while it is busy, and drops who would wait longer than `queue`; without one it has no limit.
+    is a probability per packet. A link of `rate` bits per second, each way, makes who comes
+    while it is busy wait, and drops who would wait longer than `queue`; None is no limit.
     """
 
     name: str
