@@ -6,6 +6,7 @@ both:     a frame of audio every 20 ms
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 from dataclasses import dataclass
 from hashlib import sha256
@@ -102,9 +103,12 @@ def run(
     Raises:
         TransferFailedError: it did not arrive.
     """
-    call = Simulation(plan.scenario, seed, resilience=resilience, relay=relay)
+    scenario = plan.scenario
+    if relay == "only":
+        scenario = dataclasses.replace(scenario, settles_on="relay")
+    call = Simulation(scenario, seed, resilience=resilience, relay=relay)
     call.settle()
-    call.run_until(call.now + plan.scenario.settle)
+    call.run_until(call.now + scenario.settle)
     hosts = call.mover, call.other
     source, target = hosts if plan.sender == "mover" else reversed(hosts)
     content = Random(seed).randbytes(plan.size)
