@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from subprocess import PIPE, Popen
 from threading import Thread
@@ -30,13 +31,11 @@ from p2pquic.lab.kernel_lab import (
     P2PQUIC,
     PORT,
     START_TIMEOUT,
-    Processor,
     RunFailedError,
     carry_out,
-    processor_times,
-    shares,
 )
 from p2pquic.lab.namespaces import Namespace, stop
+from p2pquic.lab.processor import Processor, processor_times, shares
 from p2pquic.lab.scenarios import MOVER, OTHER, SERVER, Link, timeline
 from p2pquic.lab.topology import KernelWorld
 from p2pquic.lab.transfers import RATED, Plan, Transfer, possible_bytes
@@ -120,7 +119,8 @@ def run(plan: Plan, seed: int, directory: Path, relay: RelayUse = "auto") -> Mea
         changes: list[ChangeMade] = []
         outages = Outages(scenario.links_up)
         for change in timeline(scenario, seed):
-            _wait(ends, lambda due=began + change.at: time.monotonic() >= due, PATIENCE)
+            due = began + change.at
+            _wait(ends, partial(_is_past, due), PATIENCE)
             changes.append(carry_out(change, world, outages))
         _wait(ends, lambda: "ended" in target.said and "ended" in source.said, PATIENCE)
         ended = target.time("ended")
@@ -153,6 +153,10 @@ def _start_server(world: KernelWorld, directory: Path, stack: ExitStack) -> list
                 return ["--intermediate", address, "--pin", entry.record.fingerprint]
         time.sleep(GLANCE)
     raise RunFailedError(f"The server does not listen; see {directory}.")
+
+
+def _is_past(moment: float) -> bool:
+    return time.monotonic() >= moment
 
 
 def _wait(ends: dict[str, _End], condition: Callable[[], bool], timeout: float) -> None:

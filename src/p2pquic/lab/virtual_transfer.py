@@ -96,9 +96,16 @@ class _Sender:
 
 
 def run(
-    plan: Plan, seed: int, resilience: Resilience = "hedged", relay: RelayUse = "auto"
+    plan: Plan,
+    seed: int,
+    resilience: Resilience = "hedged",
+    relay: RelayUse = "auto",
+    *,
+    both_up: bool = False,
 ) -> tuple[Transfer, dict[str, Audio]]:
     """Transfer the file; gives with it what each end heard meanwhile.
+
+    `both_up`: cellular stands by from the start.
 
     Raises:
         TransferFailedError: it did not arrive.
@@ -106,6 +113,8 @@ def run(
     scenario = plan.scenario
     if relay == "only":
         scenario = dataclasses.replace(scenario, settles_on="relay")
+    if both_up:
+        scenario = dataclasses.replace(scenario, mover_up=("wlan0", "rmnet0"))
     call = Simulation(scenario, seed, resilience=resilience, relay=relay)
     call.settle()
     call.run_until(call.now + scenario.settle)
