@@ -98,8 +98,8 @@ def test_a_bug_is_told_as_one_and_traced_with_debug(
 
 
 def test_a_host_name_is_looked_up() -> None:
-    assert resolve("localhost:4433").port == 4433
-    assert resolve("[::1]:4433") == SocketAddress("::1", 4433)
+    assert {address.port for address in resolve("localhost:4433").addresses} == {4433}
+    assert resolve("[::1]:4433").addresses == (SocketAddress("::1", 4433),)
     with pytest.raises(UsageError, match="Cannot find the host"):
         resolve("no.such.host.invalid:4433")
 

@@ -21,13 +21,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from p2pquic import __version__
-from p2pquic.core.addresses import SocketAddress, parse_socket_address
+from p2pquic.core.addresses import ServerAddress, SocketAddress, parse_socket_address
 from p2pquic.core.errors import InvalidAddressError, P2PQuicError, UsageError
 from p2pquic.core.jitter_buffer import DelayBounds
 from p2pquic.core.preference import InterfacePreference
 
 DONE, FAILED, WRONG_USAGE = 0, 1, 2
-DEFAULT_LISTEN = "0.0.0.0:12345"
+DEFAULT_LISTEN = "[::]:12345"
 DEFAULT_INTERMEDIATE = "127.0.0.1:12345"
 SHORTEST_BUFFER, LONGEST_BUFFER = 20, 2000  # ms: one frame; what nobody would call a talk
 LONGEST_WAIT = 86_400  # seconds, a day
@@ -144,10 +144,10 @@ def _identity(options: argparse.Namespace) -> Iterator[tuple[Identity, bool]]:
 
 
 def _run_monitor(options: argparse.Namespace) -> int:
-    destination = None if options.intermediate is None else resolve(options.intermediate).host
+    server = ServerAddress() if options.intermediate is None else resolve(options.intermediate)
     from p2pquic.net.monitor.watch import watch_addresses
 
-    return watch_addresses(destination)
+    return watch_addresses([address.host for address in server.addresses])
 
 
 def _run_doctor(options: argparse.Namespace) -> int:
@@ -171,24 +171,42 @@ def _run_bench(options: argparse.Namespace) -> int:
     return run_bench(options.names, repeats=options.repeats, scale=options.scale)
 
 
-def resolve(text: str) -> SocketAddress:
-    """Read HOST:PORT, asking the resolver if HOST is a name.
+def resolve(text: str) -> ServerAddress:
+    """Read HOST:PORT, asking the resolver if HOST is a name: the server's address of each family.
+
+    A server without a name is written as one address, or as both with a comma between.
 
     Raises:
-        UsageError: no such name, no address in it, or a port that no server can have.
+        UsageError: no such name, no address in it, two of one family, or a port that no server
+            can have.
     """
-    address = _look_up(text)
-    if address.port == 0:
-        raise UsageError(f"{text} has port 0, where no server can be.")
-    if address.host in ("0.0.0.0", "::"):
-        raise UsageError(f"{address.host} stands for every address; name one the server has.")
-    return address
+    server = _look_up(text)
+    for address in server.addresses:
+        if address.port == 0:
+            raise UsageError(f"{text} has port 0, where no server can be.")
+        if address.host in ("0.0.0.0", "::"):
+            raise UsageError(f"{address.host} stands for every address; name one the server has.")
+    return server
 
 
-def _look_up(text: str) -> SocketAddress:
+def _look_up(text: str) -> ServerAddress:
+    if "," not in text:
+        return ServerAddress.of(*_addresses_of(text))
+    addresses = [address for part in text.split(",") for address in _addresses_of(part)]
+    server = ServerAddress.of(*addresses)
+    if len(addresses) > len(server.addresses):
+        raise UsageError(
+            f"{text} names several addresses of one family; a server has one of IPv4 and one of "
+            "IPv6."
+        )
+    return server
+
+
+def _addresses_of(text: str) -> list[SocketAddress]:
+    """Of a numeric address itself, of a name the first of each family."""
     host, _, port = text.rpartition(":")
     try:
-        return parse_socket_address(text)
+        return [parse_socket_address(text)]
     except InvalidAddressError:
         if not host or ":" in host or not port.isdecimal() or int(port) > 65535:
             raise
@@ -196,8 +214,8 @@ def _look_up(text: str) -> SocketAddress:
         found = socket.getaddrinfo(host, int(port), type=socket.SOCK_DGRAM)
     except (OSError, UnicodeError) as error:
         raise UsageError(f"Cannot find the host {host!r}: {error}.") from None
-    found.sort(key=lambda entry: entry[0] != socket.AF_INET)  # what a server listens on by default
-    return SocketAddress(str(found[0][4][0]), int(port))
+    first = {entry[0]: str(entry[4][0]) for entry in reversed(found)}
+    return [SocketAddress(host, int(port)) for host in first.values()]
 
 
 def data_directory() -> Path:
@@ -297,7 +315,11 @@ def _add_intermediate(commands: Commands, traced: argparse.ArgumentParser) -> No
         "intermediate", parents=[traced], help="introduce peers, and relay while they need it"
     )
     command.add_argument(
-        "--listen", metavar="HOST:PORT", default=DEFAULT_LISTEN, help="default: %(default)s"
+        "--listen",
+        metavar="HOST:PORT",
+        default=DEFAULT_LISTEN,
+        help="one address, or one of IPv4 and one of IPv6 with a comma between (default: "
+        "%(default)s, which is every address of both)",
     )
     command.add_argument("--cert", metavar="FILE", help="PEM certificate; made if missing")
     command.add_argument("--key", metavar="FILE", help="its PEM key; made if missing")
@@ -310,7 +332,8 @@ def _add_peer(commands: Commands, traced: argparse.ArgumentParser) -> None:
         "--intermediate",
         metavar="HOST:PORT",
         default=DEFAULT_INTERMEDIATE,
-        help="the server (default: %(default)s)",
+        help="the server: a name, an address, or one of IPv4 and one of IPv6 with a comma between "
+        "(default: %(default)s)",
     )
     command.add_argument(
         "--pin",

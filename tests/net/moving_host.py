@@ -72,7 +72,7 @@ async def walk() -> int:
     for command in SETUP:
         await ip(command)
     report = Report()
-    monitor = create_monitor(SERVER, report.take)
+    monitor = create_monitor([SERVER], report.take)
     monitor.start()
     for command, expected in STEPS:
         await ip(command)

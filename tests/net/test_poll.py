@@ -35,7 +35,8 @@ EVERYTHING = [LOOPBACK, WIFI_6, LINK_LOCAL, CELLULAR, WIFI]
 def test_the_systems_preferred_source_comes_first(
     destination: str | None, preferred: list[str], expected: list[LocalAddress]
 ) -> None:
-    assert list(choose_addresses(EVERYTHING, destination, preferred)) == expected
+    destinations = () if destination is None else (destination,)
+    assert list(choose_addresses(EVERYTHING, destinations, preferred)) == expected
 
 
 def test_the_system_knows_its_loopback() -> None:
@@ -46,7 +47,7 @@ def test_the_system_knows_its_loopback() -> None:
 def test_it_reports_once_at_the_start() -> None:
     async def watch() -> list[tuple[LocalAddress, ...]]:
         reports: list[tuple[LocalAddress, ...]] = []
-        monitor = PollingMonitor("127.0.0.1", reports.append)
+        monitor = PollingMonitor(["127.0.0.1"], reports.append)
         monitor.start()
         monitor.close()
         return reports

@@ -34,7 +34,8 @@ def usable(
     links: tuple[Link, ...] = (LO, WIFI, CELLULAR),
     destination: str | None = SERVER,
 ) -> list[str]:
-    found = usable_addresses(links, [*LOOPBACKS, *addresses], routes, destination)
+    destinations = () if destination is None else (destination,)
+    found = usable_addresses(links, [*LOOPBACKS, *addresses], routes, destinations)
     return [str(address) for address in found]
 
 
@@ -185,12 +186,12 @@ def test_a_vpn_to_an_office_alone_carries_no_call_elsewhere() -> None:
     ]
 
 
-def test_a_unique_local_address_comes_after_a_global_one() -> None:
+def test_a_unique_local_address_gives_way_to_a_global_one() -> None:
     unique_local, global_one = InterfaceAddress("fd00::5", 2), InterfaceAddress("2001:db8::5", 2)
     found = usable(
         unique_local, global_one, routes=(route("::/0", 2),), destination="2001:db8:ffff::1"
     )
-    assert found == ["2001:db8::5%wlan0", "fd00::5%wlan0"]
+    assert found == ["2001:db8::5%wlan0"]
 
 
 def test_several_addresses_of_a_link_are_all_usable() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from p2pquic.core.addresses import LocalSocket, SocketAddress
+from p2pquic.core.addresses import LocalSocket, ServerAddress, SocketAddress
 from p2pquic.core.path import DirectPath, PathAddress, RelayPath
 from p2pquic.session.pair_paths import FRESH, MOST_STRAWS, PairPaths
 from p2pquic.session.relay_route import RelayRoute
@@ -13,7 +13,7 @@ from p2pquic.wire.signaling import RelayOpened
 from tests.quic.pair import Pair, relay
 from tests.session.relay_world import ALICE, BOB, SECRET, counting_entropy
 
-SERVER = SocketAddress("server", 1)
+SERVER = ServerAddress.of(SocketAddress("server", 1))
 THERE = SocketAddress("10.0.0.2", 1000)
 WLAN = LocalSocket("10.0.1.1", 1000, "wlan0")
 RMNET = LocalSocket("10.0.2.1", 1000, "rmnet0")

@@ -1,4 +1,4 @@
-"""The process of the intermediate server: one socket and one IntermediateSession.
+"""The process of the intermediate server: a socket of each family, and one IntermediateSession.
 
 It decides nothing; who it is lies on disk, see certificate.py.
 """
@@ -11,12 +11,13 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from p2pquic.core.addresses import LocalSocket, SocketAddress
+from p2pquic.core.addresses import LocalSocket, ServerAddress, SocketAddress
 from p2pquic.core.trace import Entry, Failed, Listening, MemberJoined, MemberLeft
 from p2pquic.intermediate.certificate import load_or_create_identity, load_or_create_secret
 from p2pquic.net import process
 from p2pquic.net.driver import Driver
 from p2pquic.net.trace_file import STANDARD_OUTPUT, TraceFile
+from p2pquic.net.udp import UdpSockets, has_ipv6
 from p2pquic.quic.identity import Identity
 from p2pquic.session.intermediate_session import IntermediateSession
 
@@ -25,9 +26,9 @@ WILDCARDS = ("0.0.0.0", "::")
 
 @dataclass(frozen=True)
 class IntermediateOptions:
-    """What a person chooses."""
+    """What a person chooses. `::` alone listens on every address, of IPv4 as well."""
 
-    listen: SocketAddress
+    listen: ServerAddress
     certificate_file: Path
     key_file: Path
     trace: str | None = None
@@ -57,9 +58,10 @@ async def _serve(options: IntermediateOptions, identity: Identity, secret: bytes
     driver = Driver(write)
     process.on_stop_signal(driver.hang_up)
     try:
-        listen = driver.sockets.listen(options.listen)
-        driver.record(Listening(str(listen.address), identity.fingerprint))
-        print(_invitation(listen, identity), file=stream, flush=True)
+        listen = _listen(driver.sockets, options.listen)
+        address = ServerAddress.of(*(each.address for each in listen))
+        driver.record(Listening(str(address), identity.fingerprint))
+        print(_invitation(address, identity), file=stream, flush=True)
         unix_origin = time.time() - time.monotonic()
         driver.run(IntermediateSession(listen, identity, secret, os.urandom, unix_origin))
         finish = await driver.wait_until_finished()
@@ -69,6 +71,20 @@ async def _serve(options: IntermediateOptions, identity: Identity, secret: bytes
     if finish.failed:
         print(finish.reason, file=sys.stderr)
     return 1 if finish.failed else 0
+
+
+def _listen(sockets: UdpSockets, wanted: ServerAddress) -> list[LocalSocket]:
+    """One socket per family, for what arrives at an IPv6 socket looks different as IPv4.
+
+    Raises:
+        UsageError: an address cannot be listened on.
+    """
+    if wanted.ipv6 is None or wanted.ipv6.host != "::" or wanted.ipv4 is not None:
+        return [sockets.listen(address) for address in wanted.addresses]
+    first = sockets.listen(SocketAddress("0.0.0.0", wanted.ipv6.port))
+    if not has_ipv6():
+        return [first]
+    return [first, sockets.listen(SocketAddress("::", first.port))]
 
 
 def sentence(entry: Entry) -> str | None:
@@ -85,11 +101,13 @@ def sentence(entry: Entry) -> str | None:
     return None
 
 
-def _invitation(listen: LocalSocket, identity: Identity) -> str:
+def _invitation(listen: ServerAddress, identity: Identity) -> str:
     """The command that brings a peer here."""
-    address = str(listen.address)
-    if listen.host in WILDCARDS:
-        address = f"ADDRESS-OF-THIS-MACHINE:{listen.port}"
+    named = {
+        f"ADDRESS-OF-THIS-MACHINE:{each.port}" if each.host in WILDCARDS else str(each): None
+        for each in listen.addresses
+    }
+    address = ",".join(named)
     return (
         "A peer joins with:\n"
         f"  p2pquic peer --intermediate {address} --pin {identity.fingerprint} "

@@ -55,9 +55,13 @@ class Stand:
         interfaces = scenario.topology.interfaces
         ends = interfaces[Link(MOVER, mover)], interfaces[Link(OTHER, other)]
         server = scenario.topology.server.interfaces[0].delay
-        nats = ends[0].nat, ends[1].nat
-        self.relayed = scenario.settles_on == "relay" or not can_punch(*nats)
-        self.has_public_end = None in nats
+        ways = [  # what stands before both ends, in each family that both have
+            (ends[0].guard(family), ends[1].guard(family))
+            for family in (4, 6)
+            if all(end.has_ipv4 if family == 4 else end.has_ipv6 for end in ends)
+        ]
+        self.relayed = scenario.settles_on == "relay" or not any(can_punch(*way) for way in ways)
+        self.has_public_end = any(None in way for way in ways)
         self.to_server = {MOVER: ends[0].delay + server, OTHER: ends[1].delay + server}
         self.direct = ends[0].delay + ends[1].delay
         self.relay = self.direct + 2 * server

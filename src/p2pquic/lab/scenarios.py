@@ -30,6 +30,7 @@ AFTERMATH = 2.5  # seconds that suffice to see what became of every frame
 
 MOVER, OTHER, SERVER = "mover", "other", "server"  # the names of the three hosts
 
+Families = Literal["IPv4", "IPv6", "both"]  # of IP that an access network carries
 Dependence = Literal["endpoint-independent", "address-dependent", "address-and-port-dependent"]
 Role = Literal["sender", "receiver", "both"]
 QuicRole = Literal["client", "server", "any"]
@@ -68,8 +69,10 @@ FULL_CONE = Nat("endpoint-independent", "endpoint-independent")
 class Interface:
     """An interface and the access network behind it; times in seconds, one way.
 
-    `nat` None is a public address. Each packet waits `delay` plus a uniform share of `jitter`, so
-    packets pass one another only where jitter is asked for; `loss` is a probability per packet.
+    `nat` None is a public IPv4 address. IPv6 has no NAT; with `firewall` a router lets in only what
+    answers, as home routers and cellular networks do (RFC 6092). Each packet waits `delay` plus a
+    uniform share of `jitter`, so packets pass one another only where jitter is asked for; `loss` is
+    a probability per packet.
     """
 
     name: str
@@ -77,12 +80,28 @@ class Interface:
     nat: Nat | None
     jitter: float = 0.0
     loss: float = 0.0
+    families: Families = "IPv4"
+    firewall: bool = True
+
+    @property
+    def has_ipv4(self) -> bool:
+        return self.families != "IPv6"
+
+    @property
+    def has_ipv6(self) -> bool:
+        return self.families != "IPv4"
+
+    def guard(self, family: int) -> Nat | None:
+        """What stands before its address of this family, in the terms of a NAT."""
+        if family == 4:
+            return self.nat
+        return PORT_RESTRICTED if self.firewall else None
 
 
 WIFI = Interface("wlan0", delay=0.010, nat=PORT_RESTRICTED)
 CELLULAR = Interface("rmnet0", delay=0.025, nat=PORT_RESTRICTED)
 HOME = Interface("eth0", delay=0.010, nat=PORT_RESTRICTED)
-DATA_CENTRE = Interface("eth0", delay=0.005, nat=None)
+DATA_CENTRE = Interface("eth0", delay=0.005, nat=None, firewall=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,6 +165,23 @@ class Topology:
             link: _access(number, each.nat)
             for number, (link, each) in enumerate(self.interfaces.items(), start=1)
         }
+
+    @property
+    def ipv6_accesses(self) -> dict[Link, Access]:
+        """The IPv6 addresses of every link that has one, of 2001:db8::/32 (RFC 3849).
+
+        A gateway only where there is a firewall, or a NAT for the other family, to be one.
+        """
+        return {
+            link: _ipv6_access(number, has_router=each.nat is not None or each.firewall)
+            for number, (link, each) in enumerate(self.interfaces.items(), start=1)
+            if each.has_ipv6
+        }
+
+
+def _ipv6_access(number: int, *, has_router: bool) -> Access:
+    address = f"2001:db8:{number:x}::2"
+    return Access(address, f"2001:db8:{number:x}::1" if has_router else None, address)
 
 
 def _access(number: int, nat: Nat | None) -> Access:

@@ -20,7 +20,7 @@ from random import Random
 from typing import assert_never
 
 from p2pquic.core.actions import Finish, Log, PlayMedia, SendDatagram, StartMedia, StopMedia
-from p2pquic.core.addresses import LocalAddress, LocalSocket, SocketAddress
+from p2pquic.core.addresses import LocalAddress, LocalSocket, ServerAddress
 from p2pquic.core.deadlines import earliest
 from p2pquic.core.errors import P2PQuicError
 from p2pquic.core.events import (
@@ -112,20 +112,25 @@ class Simulation:
         self._outages = Outages(scenario.links_up)
         topology = scenario.topology
         self.internet = VirtualInternet(topology, scenario.links_up, Random(seed + 1))
-        server_address = self.internet.local_addresses("server")[0]
-        listen = LocalSocket(server_address.host, SERVER_PORT, server_address.interface)
+        listen = {
+            address: LocalSocket(address.host, SERVER_PORT, address.interface)
+            for address in self.internet.local_addresses("server")
+        }
+        server = ServerAddress.of(*(each.address for each in listen.values()))
         identity = Identity.generate()
         secret = self._random.randbytes(32)
         self.server = VirtualHost(
             "server",
-            lambda: IntermediateSession(listen, identity, secret, self._random.randbytes),
-            {server_address: listen},
+            lambda: IntermediateSession(
+                tuple(listen.values()), identity, secret, self._random.randbytes
+            ),
+            listen,
         )
         identities = _identities(scenario)
 
         def peer(name: str) -> VirtualHost:
             config = PeerConfig(
-                SocketAddress(listen.host, listen.port),
+                server,
                 identity.key_hash,
                 scenario.mover_role if name == MOVER else scenario.other_role,
                 "lab",

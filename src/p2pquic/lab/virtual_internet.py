@@ -28,7 +28,7 @@ from typing import Generic, Literal, NamedTuple, TypeVar, assert_never
 
 from p2pquic.core.addresses import LocalAddress, LocalSocket, SocketAddress
 from p2pquic.core.errors import UsageError
-from p2pquic.lab.nat import NatBox
+from p2pquic.lab.nat import Firewall, NatBox
 from p2pquic.lab.scenarios import Change, Interface, Link, Topology
 
 Cargo = TypeVar("Cargo")
@@ -64,7 +64,11 @@ class AccessLinks(Generic[Cargo]):
 
     def __init__(self, topology: Topology, links_up: Iterable[Link], random: Random) -> None:
         self._interfaces = topology.interfaces
-        self._link_of = {access.public: link for link, access in topology.accesses.items()}
+        self._link_of = {
+            access.public: link
+            for accesses in (topology.accesses, topology.ipv6_accesses)
+            for link, access in accesses.items()
+        }
         self._up: set[Link] = set()
         self._dead_links: set[Link] = set()
         self._dead_ways: set[tuple[Link, Link]] = set()
@@ -204,12 +208,22 @@ class VirtualInternet:
 
     def __init__(self, topology: Topology, links_up: Iterable[Link], random: Random) -> None:
         self.links: AccessLinks[_Datagram] = AccessLinks(topology, links_up, random)
-        self._accesses = topology.accesses
-        self._nats = {
-            link: NatBox(each.nat, self._accesses[link].public, random)
-            for link, each in topology.interfaces.items()
+        interfaces, ipv4 = topology.interfaces, topology.accesses
+        self._hosts = {  # in the order in which a kernel prefers them
+            (link, family): accesses[link].address
+            for link, each in interfaces.items()
+            for family, accesses in ((4, ipv4), (6, topology.ipv6_accesses))
+            if (each.has_ipv4 if family == 4 else each.has_ipv6)
+        }
+        self._guards: dict[tuple[Link, int], NatBox | Firewall] = {
+            (link, 4): NatBox(each.nat, ipv4[link].public, random)
+            for link, each in interfaces.items()
             if each.nat is not None
         }
+        for link, each in interfaces.items():
+            guard = each.guard(6)
+            if each.has_ipv6 and guard is not None:
+                self._guards[link, 6] = Firewall(guard.lifetime)
 
     @property
     def next_time(self) -> float | None:
@@ -223,8 +237,8 @@ class VirtualInternet:
     def local_addresses(self, host: str) -> tuple[LocalAddress, ...]:
         """The usable addresses of a host, preferred first: what its kernel would tell it."""
         return tuple(
-            LocalAddress(access.address, link.interface)
-            for link, access in self._accesses.items()
+            LocalAddress(address, link.interface)
+            for (link, _), address in self._hosts.items()
             if link.host == host and self.links.is_up(link)
         )
 
@@ -266,9 +280,11 @@ class VirtualInternet:
         Raises:
             UsageError: there is no NAT.
         """
-        if link not in self._nats:
+        guards = [guard for (at, _), guard in self._guards.items() if at == link]
+        if not guards:
             raise UsageError(f"There is no NAT at {link}.")
-        self._nats[link].forget()
+        for guard in guards:
+            guard.forget()
 
     def send(
         self, host: str, local: LocalSocket, remote: SocketAddress, data: bytes, now: float
@@ -279,11 +295,11 @@ class VirtualInternet:
             UsageError: the host has no such interface, or another address on it.
         """
         link = Link(host, local.interface)
-        if link not in self._accesses or self._accesses[link].address != local.host:
+        if self._hosts.get((link, local.family)) != local.host:
             raise UsageError(f"{host} has no address {local.host} on {local.interface}.")
         source = local.address
-        if link in self._nats and self.links.is_up(link):
-            source = self._nats[link].outbound(source, remote, now)
+        if (guard := self._guards.get((link, local.family))) and self.links.is_up(link):
+            source = guard.outbound(source, remote, now)
         self.links.depart(link, remote.host, _Datagram(source, remote, data), now)
 
     def deliver(self, now: float) -> list[Arrival]:
@@ -292,9 +308,8 @@ class VirtualInternet:
         for flight in self.links.arrive(now):
             link, datagram = flight.target, flight.cargo
             reached: SocketAddress | None = datagram.destination
-            if link in self._nats:
-                nat = self._nats[link]
-                reached = nat.inbound(datagram.destination, datagram.source, flight.time)
+            if guard := self._guards.get((link, datagram.destination.family)):
+                reached = guard.inbound(datagram.destination, datagram.source, flight.time)
             if reached is None:
                 self.tallies[Tally(flight.source, link, "refused")] += 1
                 continue

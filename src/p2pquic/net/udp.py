@@ -30,10 +30,20 @@ RECEIVE_BUFFER = 1 << 20  # bytes; 1 MiB holds a second of a busy relay while Py
 
 # linux/in.h and linux/in6.h; the socket module does not name them.
 _LINUX_IP_MTU_DISCOVER, _LINUX_IPV6_MTU_DISCOVER = 10, 23
+_LINUX_IPV6_ADDR_PREFERENCES, _LINUX_PREFER_SRC_PUBLIC = 72, 0x2  # RFC 5014
 _LINUX_PMTUDISC_PROBE = 3  # set the DF bit, and do not believe cached (forgeable) path MTUs
 
 OnDatagram = Callable[[LocalSocket, SocketAddress, bytes], None]
 OnRecord = Callable[[Record], None]
+
+
+def has_ipv6() -> bool:
+    """Whether this machine's kernel knows IPv6 at all."""
+    try:
+        socket.socket(socket.AF_INET6, socket.SOCK_DGRAM).close()
+    except OSError:
+        return False
+    return True
 
 
 def open_udp_socket(address: SocketAddress, interface: str = "") -> socket.socket:
@@ -93,13 +103,21 @@ class UdpSockets:
         self.faults: Counter[tuple[LocalSocket, str]] = Counter()
 
     def listen(self, address: SocketAddress) -> LocalSocket:
-        """Open the one socket of a server.
+        """Open a server's socket.
+
+        One for all IPv6 addresses answers from a lasting one: a temporary address (RFC 8981), which
+        the kernel would prefer, is none that anybody spoke to.
 
         Raises:
             UsageError: the address cannot be listened on; says why.
         """
         try:
-            return self._add(open_udp_socket(address), interface="")
+            udp = open_udp_socket(address)
+            if address.host == "::" and sys.platform == "linux":
+                udp.setsockopt(
+                    socket.IPPROTO_IPV6, _LINUX_IPV6_ADDR_PREFERENCES, _LINUX_PREFER_SRC_PUBLIC
+                )
+            return self._add(udp, interface="")
         except OSError as error:
             hint = ""
             if error.errno == errno.EADDRNOTAVAIL:

@@ -16,7 +16,7 @@ import sys
 from dataclasses import dataclass, field
 from typing import Literal
 
-from p2pquic.core.addresses import SocketAddress
+from p2pquic.core.addresses import ServerAddress
 from p2pquic.core.events import MediaPacketReady, Resilience, ResilienceChosen
 from p2pquic.core.jitter_buffer import DelayBounds
 from p2pquic.core.preference import INDIFFERENT, InterfacePreference
@@ -47,7 +47,7 @@ class PeerOptions:
     call may hear nothing before it ends. `only`: peer ids to have calls with; empty for everybody.
     """
 
-    intermediate: SocketAddress
+    intermediate: ServerAddress
     pin: Pin | None
     identity: Identity
     memory: Memory
@@ -116,7 +116,8 @@ async def _call(options: PeerOptions, trace: TraceFile, screen: Screen) -> int:
         on_end=lambda: _hang_up_after_the_last_frames(driver),
         on_failure=driver.fail,
     )
-    monitor = create_monitor(options.intermediate.host, driver.follow)
+    hosts = [address.host for address in options.intermediate.addresses]
+    monitor = create_monitor(hosts, driver.follow)
     try:
         driver.run(_create_session(options), media)
         monitor.start()

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from p2pquic.core.actions import SendDatagram
-from p2pquic.core.addresses import LocalSocket, SocketAddress
+from p2pquic.core.addresses import LocalSocket, ServerAddress, SocketAddress
 from p2pquic.core.deadlines import earliest
 from p2pquic.core.preference import INDIFFERENT, InterfacePreference
 from p2pquic.quic.identity import Identity
@@ -32,7 +32,7 @@ class ControlLink:
 
     def __init__(
         self,
-        server: SocketAddress,
+        server: ServerAddress,
         identity: Identity,
         key: ServerKey,
         hello: Register,
@@ -73,6 +73,8 @@ class ControlLink:
         times.append(self._give_up_at)
         if self._sockets and self._reached:
             times.append(self._silent_from if self.lost is None else self._next_attempt_at)
+        elif self._may_choose_family and self._give_up_at is not None:
+            times.append(self._next_attempt_at)
         return earliest(times)
 
     def owns(self, connection_id: bytes) -> bool:
@@ -81,7 +83,7 @@ class ControlLink:
 
     def set_sockets(self, sockets: Sequence[LocalSocket], now: float) -> None:
         """These are our open sockets now, preferred first."""
-        self._sockets = tuple(socket for socket in sockets if socket.family == self.server.family)
+        self._sockets = tuple(socket for socket in sockets if self.server.serves(socket))
         if sockets and not self._reached:
             self._give_up_at = self._give_up_at or now + ANSWER_LIMIT
         for connection in self._connections:
@@ -151,6 +153,7 @@ class ControlLink:
         """Take a new connection, begin to look for one, or see that there is no need."""
         if self._next is not None and self._next.is_confirmed:
             self._connection, self._next, self.lost = self._next, None, None
+            self._reached, self._give_up_at = True, None
         elif self._connection.is_replaced:
             self._reached, self.failure = False, self._connection.ended
         elif not self._reached:
@@ -170,7 +173,7 @@ class ControlLink:
 
     def _await_the_first(self, now: float) -> None:
         if self._connection.is_confirmed:
-            self._reached, self._give_up_at = True, None
+            self._reached, self._give_up_at, self._next = True, None, None
         elif self._connection.ended is not None:
             self.failure, self._give_up_at = self._connection.ended, None
         elif self._give_up_at is not None and now >= self._give_up_at:
@@ -179,9 +182,20 @@ class ControlLink:
                 f"The intermediate server at {self.server} does not answer. "
                 "Check the address, that it runs, and that UDP to it is not blocked."
                 if self._sockets
-                else f"This network has no IPv{self.server.family} address, so the intermediate "
-                f"server at {self.server} is out of reach. Try another network or address of it."
+                else f"This network has no IPv{self.server.addresses[0].family} address, so the "
+                f"intermediate server at {self.server} is out of reach. Try another network or "
+                "address of it."
             )
+        elif self._may_choose_family and now >= self._next_attempt_at:
+            self._try_again(now)
+
+    @property
+    def _may_choose_family(self) -> bool:
+        """Whether both families might lead to the server: one of them may be broken on its way.
+
+        Then the first contact is tried by the other sockets as well (RFC 8305 section 5).
+        """
+        return len({socket.family for socket in self._sockets}) > 1
 
     def _is_silent(self, now: float) -> bool:
         silent_from = self._silent_from

@@ -9,7 +9,9 @@ notifications costs one look.
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import socket
+from collections.abc import Sequence
 
 from p2pquic.core.addresses import LocalAddress
 from p2pquic.net.monitor import OnChange
@@ -20,6 +22,7 @@ from p2pquic.net.monitor.rtnetlink import (
     RTM_NEWLINK,
     KernelTables,
     open_changes_socket,
+    prefers_temporary,
     read_changes,
 )
 from p2pquic.net.monitor.usable import InterfaceAddress, Link, usable_addresses
@@ -31,8 +34,8 @@ ADDRESS_CHANGES = LINK_CHANGES | {RTM_NEWADDR, RTM_DELADDR}
 class LinuxMonitor:
     """An AddressMonitor on rtnetlink."""
 
-    def __init__(self, destination: str | None, on_change: OnChange) -> None:
-        self._destination = destination
+    def __init__(self, destinations: Sequence[str], on_change: OnChange) -> None:
+        self._destinations = destinations
         self._on_change = on_change
         self._changes: socket.socket | None = None
         self._tables: KernelTables | None = None
@@ -67,9 +70,29 @@ class LinuxMonitor:
         if changes & LINK_CHANGES:
             self._links = self._tables.links()
         if changes & ADDRESS_CHANGES:
-            self._addresses = self._tables.addresses()
+            self._addresses = self._without_unwanted_privacy(self._tables.addresses())
         routes = self._tables.routes()
-        usable = usable_addresses(self._links, self._addresses, routes, self._destination)
+        usable = usable_addresses(
+            self._links, self._addresses, routes, self._destinations, self._last or ()
+        )
         if usable != self._last:
             self._last = usable
             self._on_change(usable)
+
+    def _without_unwanted_privacy(
+        self, addresses: list[InterfaceAddress]
+    ) -> list[InterfaceAddress]:
+        """The temporary addresses of an interface on which they are not preferred are like others.
+
+        Only who has one pays for the question.
+        """
+        private = {address.link for address in addresses if address.temporary}
+        unwanted = {
+            link.index
+            for link in self._links
+            if link.index in private and not prefers_temporary(link.name)
+        }
+        return [
+            dataclasses.replace(each, temporary=False) if each.link in unwanted else each
+            for each in addresses
+        ]

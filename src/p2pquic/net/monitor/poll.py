@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import socket
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import ifaddr
 
@@ -25,8 +25,8 @@ PUBLIC = ("192.0.2.1", "2001:db8::1")  # stand for "the internet"; documentation
 class PollingMonitor:
     """An AddressMonitor that asks again and again."""
 
-    def __init__(self, destination: str | None, on_change: OnChange) -> None:
-        self._destination = destination
+    def __init__(self, destinations: Sequence[str], on_change: OnChange) -> None:
+        self._destinations = destinations
         self._on_change = on_change
         self._timer: asyncio.TimerHandle | None = None
         self._last: tuple[LocalAddress, ...] | None = None
@@ -41,9 +41,9 @@ class PollingMonitor:
 
     def _look(self) -> None:
         self._timer = asyncio.get_running_loop().call_later(POLL_INTERVAL, self._look)
-        targets = PUBLIC if self._destination is None else (self._destination, *PUBLIC)
+        targets = (*self._destinations, *PUBLIC)
         preferred = [source for target in targets if (source := source_address(target))]
-        usable = choose_addresses(host_addresses(), self._destination, preferred)
+        usable = choose_addresses(host_addresses(), self._destinations, preferred)
         if usable != self._last:
             self._last = usable
             self._on_change(usable)
@@ -71,16 +71,21 @@ def source_address(target: str) -> str | None:
 
 
 def choose_addresses(
-    found: Iterable[LocalAddress], destination: str | None, preferred: list[str]
+    found: Iterable[LocalAddress], destinations: Sequence[str], preferred: list[str]
 ) -> tuple[LocalAddress, ...]:
     """What usable.py decides, from less: addresses and the system's preferred sources in order."""
-    loopback = destination is not None and ipaddress.ip_address(destination).is_loopback
-    family = None if destination is None else ipaddress.ip_address(destination).version
+    targets = [ipaddress.ip_address(destination) for destination in destinations]
+    loopback = any(target.is_loopback for target in targets)
+    families = {target.version for target in targets}
     kept: list[tuple[tuple[int, bool], LocalAddress]] = []
     for address in found:
         ip = ipaddress.ip_address(address.host)
-        if ip.is_link_local or ip.is_loopback != loopback or (loopback and ip.version != family):
+        if (
+            ip.is_link_local
+            or ip.is_loopback != loopback
+            or (loopback and ip.version not in families)
+        ):
             continue
         rank = preferred.index(address.host) if address.host in preferred else len(preferred)
-        kept.append(((rank, ip.version != family), address))
+        kept.append(((rank, ip.version not in families), address))
     return tuple(address for _, address in sorted(kept, key=lambda pair: pair[0]))

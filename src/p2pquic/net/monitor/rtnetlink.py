@@ -15,6 +15,7 @@ import os
 import socket
 import struct
 from collections.abc import Iterator
+from pathlib import Path
 
 from p2pquic.net.monitor.usable import InterfaceAddress, Link, Route
 
@@ -36,6 +37,7 @@ IFA_ADDRESS, IFA_LOCAL, IFA_FLAGS = 1, 2, 8
 RTA_DST, RTA_OIF, RTA_PRIORITY, RTA_MULTIPATH, RTA_TABLE = 1, 4, 6, 9, 15
 
 IFF_UP, IFF_RUNNING, IFF_LOWER_UP = 0x1, 0x40, 0x10000
+IFA_F_TEMPORARY = 0x1  # of an IPv6 address; of an IPv4 one the bit says "secondary"
 IFA_F_OPTIMISTIC, IFA_F_DADFAILED, IFA_F_DEPRECATED, IFA_F_TENTATIVE = 0x4, 0x8, 0x20, 0x40
 RTN_UNICAST = 1
 RT_TABLE_LOCAL = 255
@@ -166,7 +168,19 @@ def parse_address(body: bytes) -> InterfaceAddress:
         link=index,
         tentative=bool(flags & IFA_F_DADFAILED or (flags & IFA_F_TENTATIVE and not optimistic)),
         deprecated=bool(flags & IFA_F_DEPRECATED),
+        temporary=family == socket.AF_INET6 and bool(flags & IFA_F_TEMPORARY),
     )
+
+
+def prefers_temporary(interface: str) -> bool:
+    """Whether the kernel would send from a temporary address of this interface, if it has one.
+
+    Netlink does not say. 2 and more mean yes; with 1 they exist, and are for who asks for them.
+    """
+    try:
+        return int(Path(f"/proc/sys/net/ipv6/conf/{interface}/use_tempaddr").read_text()) > 1
+    except (OSError, ValueError):
+        return True  # the interface is gone, or has no such switch: it made one, so it means it
 
 
 def parse_route(body: bytes) -> list[Route]:

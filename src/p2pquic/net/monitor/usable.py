@@ -6,13 +6,22 @@ The order is the kernel's preference: the longest matching prefix, then the smal
 interface the kernel would not choose today (cellular beside Wi-Fi) counts too, for its sockets are
 bound to it; that is what makes a move before the break possible. So it is with a VPN: preferred, if
 it has the longer or cheaper route, beside the network it runs over. A bridge of containers has no
-route to the internet, and counts only for a server among them. Reads nothing by itself.
+route to the internet, and counts only for a server among them.
+
+Of an interface's IPv6 addresses, which may be many, one is used, and one more as long as it lasts:
+
+    the best, for all that is new       preferred (not deprecated), then global before unique
+                                        local, then temporary before stable
+    the best before that, while valid   for paths that run on it, deprecated or not
+
+So when a temporary address is replaced (RFC 8981, once a day), or a prefix renumbered, a call moves
+before the break. Reads nothing by itself.
 """
 
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from p2pquic.core.addresses import LocalAddress
@@ -36,13 +45,15 @@ class InterfaceAddress:
     """An IP address on the link of that index.
 
     `tentative` excludes optimistic addresses, which may be used while duplicate address
-    detection still runs (RFC 4429).
+    detection still runs (RFC 4429). `temporary` is one of those IPv6 makes against tracking (RFC
+    8981), where the kernel prefers them.
     """
 
     host: str
     link: int
     tentative: bool = False
     deprecated: bool = False
+    temporary: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,52 +71,88 @@ def usable_addresses(
     links: Iterable[Link],
     addresses: Iterable[InterfaceAddress],
     routes: Iterable[Route],
-    destination: str | None,
+    destinations: Sequence[str],
+    in_use: Sequence[LocalAddress] = (),
 ) -> tuple[LocalAddress, ...]:
-    """The addresses a call to `destination` may use, preferred first.
+    """The addresses a call by a server at these addresses may use, preferred first.
 
-    Addresses of the destination's family come first. Those of the other family cannot reach the
-    server, but may reach a peer directly: they count when they have a default route. Without a
-    destination that is the rule for both families.
+    Those that cannot reach the server, being of another family, may reach a peer directly: they
+    come last, and count when they have a default route. Without a destination that is the rule for
+    both families. `in_use` is what was usable before.
     """
     names = {link.index: link.name for link in links if link.running}
     present = [address for address in addresses if address.link in names and not address.tentative]
-    if destination is not None:
-        here = _on_this_machine(destination, present, names)
-        if here:
-            return here
-    costs = _cheapest_routes(routes, destination)
+    here = [each for one in destinations for each in _on_this_machine(one, present, names)]
+    if here:
+        return tuple(here)
+    costs = _cheapest_routes(routes, destinations)
+    present = [
+        address
+        for address in present
+        if (_family(address.host), address.link) in costs and not _is_link_local(address.host)
+    ]
+    hosts = [address.host for address in in_use]
+    chosen = {
+        link: _best_and_former([each for each in present if each.link == link], hosts)
+        for link in names
+    }
     ranked = sorted(
-        (costs[family, address.link], _is_unique_local(address.host), order)
+        (
+            costs[_family(address.host), address.link],
+            chosen[address.link].index(address),
+            order,
+        )
         for order, address in enumerate(present)
-        if (family := _family(address.host), address.link) in costs
-        and not _is_link_local(address.host)
-        and not _is_outdated(address, present)
+        if address in chosen[address.link]
     )
-    chosen = [present[order] for _, _, order in ranked]
-    return tuple(LocalAddress(address.host, names[address.link]) for address in chosen)
+    return tuple(
+        LocalAddress(present[order].host, names[present[order].link]) for _, _, order in ranked
+    )
 
 
-Cost = tuple[bool, int, int]  # other family than the destination's, minus prefix length, metric
+def _best_and_former(of_link: list[InterfaceAddress], in_use: list[str]) -> list[InterfaceAddress]:
+    """Which of a link's addresses to use: all of IPv4 that are not outdated, of IPv6 the best.
+
+    And the IPv6 one that was the best before, of which a call may not have let go yet.
+    """
+    ipv4 = [each for each in of_link if _family(each.host) == 4]
+    preferred = [each for each in ipv4 if not each.deprecated]
+    ipv6 = [each for each in of_link if _family(each.host) == 6]
+    best = sorted(
+        ipv6,
+        key=lambda each: (each.deprecated, _is_unique_local(each.host), not each.temporary),
+    )[:1]
+    former = sorted(
+        (each for each in ipv6 if each not in best and each.host in in_use),
+        key=lambda each: in_use.index(each.host),
+    )[:1]
+    return [*(preferred or ipv4), *best, *former]
+
+
+Cost = tuple[bool, int, int]  # another family than the server's, minus prefix length, metric
 
 
 def _cheapest_routes(
-    routes: Iterable[Route], destination: str | None
+    routes: Iterable[Route], destinations: Sequence[str]
 ) -> dict[tuple[int, int], Cost]:
     """The best route's cost for each (family, link) that has one."""
-    target = None if destination is None else ipaddress.ip_address(destination)
+    targets = [ipaddress.ip_address(destination) for destination in destinations]
     costs: dict[tuple[int, int], Cost] = {}
     for route in routes:
-        reaches_server = target is not None and route.family == target.version
-        if target is not None and reaches_server:
-            if int(target) >> (target.max_prefixlen - route.length) != route.prefix:
+        of_family = [target for target in targets if target.version == route.family]
+        if of_family:
+            if not any(_leads_to(route, target) for target in of_family):
                 continue
         elif route.length > LONGEST_DEFAULT[route.family]:
             continue
-        cost = (target is not None and not reaches_server, -route.length, route.metric)
+        cost = (bool(targets) and not of_family, -route.length, route.metric)
         key = (route.family, route.link)
         costs[key] = min(cost, costs.get(key, cost))
     return costs
+
+
+def _leads_to(route: Route, target: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
+    return int(target) >> (target.max_prefixlen - route.length) == route.prefix
 
 
 def _on_this_machine(
@@ -123,17 +170,6 @@ def _on_this_machine(
     if any(address.host == destination for address in present):
         return (LocalAddress(destination, LOOPBACK_INTERFACE),)
     return ()
-
-
-def _is_outdated(address: InterfaceAddress, present: list[InterfaceAddress]) -> bool:
-    """Deprecated, while its link has a preferred address of the same family (RFC 4862)."""
-    return address.deprecated and any(
-        other.link == address.link
-        and not other.deprecated
-        and _family(other.host) == _family(address.host)
-        and not _is_link_local(other.host)
-        for other in present
-    )
 
 
 def _family(host: str) -> int:
