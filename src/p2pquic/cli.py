@@ -12,7 +12,6 @@ import argparse
 import math
 import os
 import signal
-import socket
 import sys
 import traceback
 from collections.abc import Iterator, Sequence
@@ -21,10 +20,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from p2pquic import __version__
-from p2pquic.core.addresses import ServerAddress, SocketAddress, parse_socket_address
-from p2pquic.core.errors import InvalidAddressError, P2PQuicError, UsageError
+from p2pquic.core.addresses import ServerAddress
+from p2pquic.core.errors import P2PQuicError, UsageError
 from p2pquic.core.jitter_buffer import DelayBounds
 from p2pquic.core.preference import InterfacePreference
+from p2pquic.net.server_name import look_up, resolve
 
 DONE, FAILED, WRONG_USAGE = 0, 1, 2
 DEFAULT_LISTEN = "[::]:12345"
@@ -69,7 +69,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run_intermediate(options: argparse.Namespace) -> int:
-    listen = _look_up(options.listen)
+    listen = look_up(options.listen)
     if options.cert is None and options.key is None:
         options.cert = data_directory() / "intermediate.pem"
         options.key = data_directory() / "intermediate.key"
@@ -169,53 +169,6 @@ def _run_bench(options: argparse.Namespace) -> int:
     from p2pquic.bench.command import run_bench
 
     return run_bench(options.names, repeats=options.repeats, scale=options.scale)
-
-
-def resolve(text: str) -> ServerAddress:
-    """Read HOST:PORT, asking the resolver if HOST is a name: the server's address of each family.
-
-    A server without a name is written as one address, or as both with a comma between.
-
-    Raises:
-        UsageError: no such name, no address in it, two of one family, or a port that no server
-            can have.
-    """
-    server = _look_up(text)
-    for address in server.addresses:
-        if address.port == 0:
-            raise UsageError(f"{text} has port 0, where no server can be.")
-        if address.host in ("0.0.0.0", "::"):
-            raise UsageError(f"{address.host} stands for every address; name one the server has.")
-    return server
-
-
-def _look_up(text: str) -> ServerAddress:
-    if "," not in text:
-        return ServerAddress.of(*_addresses_of(text))
-    addresses = [address for part in text.split(",") for address in _addresses_of(part)]
-    server = ServerAddress.of(*addresses)
-    if len(addresses) > len(server.addresses):
-        raise UsageError(
-            f"{text} names several addresses of one family; a server has one of IPv4 and one of "
-            "IPv6."
-        )
-    return server
-
-
-def _addresses_of(text: str) -> list[SocketAddress]:
-    """Of a numeric address itself, of a name the first of each family."""
-    host, _, port = text.rpartition(":")
-    try:
-        return [parse_socket_address(text)]
-    except InvalidAddressError:
-        if not host or ":" in host or not port.isdecimal() or int(port) > 65535:
-            raise
-    try:
-        found = socket.getaddrinfo(host, int(port), type=socket.SOCK_DGRAM)
-    except (OSError, UnicodeError) as error:
-        raise UsageError(f"Cannot find the host {host!r}: {error}.") from None
-    first = {entry[0]: str(entry[4][0]) for entry in reversed(found)}
-    return [SocketAddress(host, int(port)) for host in first.values()]
 
 
 def data_directory() -> Path:

@@ -62,10 +62,14 @@ class Report:
             await self._changed.wait()
 
 
-async def ip(command: str) -> None:
-    child = await asyncio.create_subprocess_exec("ip", *command.split())
-    if await child.wait() != 0:
+async def ip(command: str) -> str:
+    child = await asyncio.create_subprocess_exec(
+        "ip", *command.split(), stdout=asyncio.subprocess.PIPE
+    )
+    output, _ = await child.communicate()
+    if child.returncode != 0:
         raise RuntimeError(f"ip {command} failed")
+    return output.decode()
 
 
 async def walk() -> int:

@@ -48,7 +48,7 @@ class ControlLink:
         self._connection = self._connect()
         self._next: ControlConnection | None = None
         self._next_attempt_at = 0.0
-        self._attempts = 0
+        self._attempts = 1  # the first is by the first socket
         self._reached = False  # the server has answered, at least once
         self._give_up_at: float | None = None
         self._sockets: tuple[LocalSocket, ...] = ()

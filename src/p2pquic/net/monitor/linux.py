@@ -20,6 +20,7 @@ from p2pquic.net.monitor.rtnetlink import (
     RTM_DELLINK,
     RTM_NEWADDR,
     RTM_NEWLINK,
+    RTM_NEWROUTE,
     KernelTables,
     open_changes_socket,
     prefers_temporary,
@@ -28,7 +29,9 @@ from p2pquic.net.monitor.rtnetlink import (
 from p2pquic.net.monitor.usable import InterfaceAddress, Link, usable_addresses
 
 LINK_CHANGES = {RTM_NEWLINK, RTM_DELLINK}
-ADDRESS_CHANGES = LINK_CHANGES | {RTM_NEWADDR, RTM_DELADDR}
+# A new route as well: an optimistic address (RFC 4429) may be used at once, but unless the sysctl
+# use_optimistic is set, Linux announces it only when detection is done; its route comes first.
+ADDRESS_CHANGES = LINK_CHANGES | {RTM_NEWADDR, RTM_DELADDR, RTM_NEWROUTE}
 
 
 class LinuxMonitor:

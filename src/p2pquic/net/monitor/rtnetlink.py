@@ -10,6 +10,7 @@ and an address change and the start of a call would wait for that.
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import errno
 import os
 import socket
@@ -39,7 +40,7 @@ RTA_DST, RTA_OIF, RTA_PRIORITY, RTA_MULTIPATH, RTA_TABLE = 1, 4, 6, 9, 15
 IFF_UP, IFF_RUNNING, IFF_LOWER_UP = 0x1, 0x40, 0x10000
 IFA_F_TEMPORARY = 0x1  # of an IPv6 address; of an IPv4 one the bit says "secondary"
 IFA_F_OPTIMISTIC, IFA_F_DADFAILED, IFA_F_DEPRECATED, IFA_F_TENTATIVE = 0x4, 0x8, 0x20, 0x40
-RTN_UNICAST = 1
+RTN_UNICAST, RTN_LOCAL = 1, 2
 RT_TABLE_LOCAL = 255
 RTM_F_CLONED = 0x200
 RTNH_F_DEAD, RTNH_F_LINKDOWN = 0x1, 0x10
@@ -109,9 +110,32 @@ class KernelTables:
         return [parse_link(body) for body in bodies]
 
     def addresses(self) -> list[InterfaceAddress]:
-        """All IPv4 and IPv6 addresses."""
+        """All IPv4 and IPv6 addresses.
+
+        One of IPv6 that is on the list but has no local route yet is tentative to us: for some
+        milliseconds it can be bound and sent from, and what answers is thrown away; when that is the
+        router's own address (RFC 4861), nothing leaves for a second.
+        """
         bodies = self._dump(RTM_GETADDR, RTM_NEWADDR, _ADDRESS.pack(0, 0, 0, 0, 0))
-        return [parse_address(body) for body in bodies]
+        addresses = [parse_address(body) for body in bodies]
+        if all(":" not in each.host for each in addresses):
+            return addresses
+        receiving = self._local_ipv6()
+        return [
+            dataclasses.replace(each, tentative=True)
+            if ":" in each.host and each.host not in receiving
+            else each
+            for each in addresses
+        ]
+
+    def _local_ipv6(self) -> set[str]:
+        """The IPv6 addresses that the kernel takes packets in for."""
+        local = _ROUTE.pack(socket.AF_INET6, 0, 0, 0, 0, 0, 0, RTN_LOCAL, 0)
+        return {
+            host
+            for body in self._dump(RTM_GETROUTE, RTM_NEWROUTE, local)
+            if (host := parse_local_route(body)) is not None
+        }
 
     def routes(self) -> list[Route]:
         """All IPv4 and IPv6 routes a packet of ours could take, of every routing table."""
@@ -205,6 +229,14 @@ def parse_route(body: bytes) -> list[Route]:
         for hop_flags, link in hops
         if not hop_flags & (RTNH_F_DEAD | RTNH_F_LINKDOWN)
     ]
+
+
+def parse_local_route(body: bytes) -> str | None:
+    """The one address that a route of RTM_NEWROUTE takes in here; None if it is another route."""
+    family, length, _, _, _, _, _, kind, _ = _ROUTE.unpack_from(body)
+    if kind != RTN_LOCAL or family != socket.AF_INET6 or length != 128:
+        return None
+    return socket.inet_ntop(family, _attributes(body, _ROUTE.size)[RTA_DST])
 
 
 def _next_hops(packed: bytes) -> list[tuple[int, int]]:
