@@ -113,8 +113,8 @@ class KernelTables:
         """All IPv4 and IPv6 addresses.
 
         One of IPv6 that is on the list but has no local route yet is tentative to us: for some
-        milliseconds it can be bound and sent from, and what answers is thrown away; when that is the
-        router's own address (RFC 4861), nothing leaves for a second.
+        milliseconds it can be bound and sent from, and what answers is thrown away. When that is
+        the router saying who it is (RFC 4861), nothing leaves for a second.
         """
         bodies = self._dump(RTM_GETADDR, RTM_NEWADDR, _ADDRESS.pack(0, 0, 0, 0, 0))
         addresses = [parse_address(body) for body in bodies]
