@@ -92,41 +92,45 @@ def usable_addresses(
         if (_family(address.host), address.link) in costs and not _is_link_local(address.host)
     ]
     hosts = [address.host for address in in_use]
-    chosen = {
-        link: _best_and_former([each for each in present if each.link == link], hosts)
-        for link in names
-    }
+    is_former: dict[InterfaceAddress, bool] = {}
+    for link in names:
+        of_link = [address for address in present if address.link == link]
+        best = _best(of_link)
+        is_former |= dict.fromkeys(best, False)
+        is_former |= dict.fromkeys(_former(of_link, best, hosts), True)
     ranked = sorted(
         (
             costs[_family(address.host), address.link],
-            chosen[address.link].index(address),
+            is_former[address],
+            _is_unique_local(address.host),
             order,
         )
         for order, address in enumerate(present)
-        if address in chosen[address.link]
+        if address in is_former
     )
-    return tuple(
-        LocalAddress(present[order].host, names[present[order].link]) for _, _, order in ranked
-    )
+    chosen = [present[order] for *_, order in ranked]
+    return tuple(LocalAddress(address.host, names[address.link]) for address in chosen)
 
 
-def _best_and_former(of_link: list[InterfaceAddress], in_use: list[str]) -> list[InterfaceAddress]:
-    """Which of a link's addresses to use: all of IPv4 that are not outdated, of IPv6 the best.
-
-    And the IPv6 one that was the best before, of which a call may not have let go yet.
-    """
+def _best(of_link: list[InterfaceAddress]) -> list[InterfaceAddress]:
+    """Which of a link's addresses new paths begin at: all IPv4 ones not outdated, one of IPv6."""
     ipv4 = [each for each in of_link if _family(each.host) == 4]
     preferred = [each for each in ipv4 if not each.deprecated]
     ipv6 = [each for each in of_link if _family(each.host) == 6]
-    best = sorted(
-        ipv6,
-        key=lambda each: (each.deprecated, _is_unique_local(each.host), not each.temporary),
-    )[:1]
-    former = sorted(
-        (each for each in ipv6 if each not in best and each.host in in_use),
-        key=lambda each: in_use.index(each.host),
-    )[:1]
-    return [*(preferred or ipv4), *best, *former]
+    ipv6.sort(key=lambda each: (each.deprecated, _is_unique_local(each.host), not each.temporary))
+    return [*(preferred or ipv4), *ipv6[:1]]
+
+
+def _former(
+    of_link: list[InterfaceAddress], best: list[InterfaceAddress], in_use: list[str]
+) -> list[InterfaceAddress]:
+    """The IPv6 address that was the best before, of which a call may not have let go yet."""
+    former = [
+        each
+        for each in of_link
+        if _family(each.host) == 6 and each.host in in_use and each not in best
+    ]
+    return sorted(former, key=lambda each: in_use.index(each.host))[:1]
 
 
 Cost = tuple[bool, int, int]  # another family than the server's, minus prefix length, metric
