@@ -13,7 +13,7 @@ import itertools
 import pytest
 
 from p2pquic.core.actions import SendDatagram
-from p2pquic.core.addresses import LocalSocket, ServerAddress
+from p2pquic.core.addresses import LocalSocket, ServerAddress, SocketAddress
 from p2pquic.core.events import DatagramReceived, DeadlinePassed, Event
 from p2pquic.core.trace import MemberJoined, MemberLeft
 from p2pquic.quic.identity import Identity
@@ -28,6 +28,8 @@ SERVER = ServerAddress.of(*(each.address for each in LISTEN))
 WLAN_4 = LocalSocket("192.0.2.1", 5000, "wlan0")
 WLAN_6 = LocalSocket("2001:db8:1::1", 5000, "wlan0")
 RMNET_6 = LocalSocket("2001:db8:2::1", 5000, "rmnet0")
+BEHIND_NAT64 = SocketAddress("64:ff9b::cb00:7104", 4433)  # the server, as DNS64 has it (RFC 6052)
+OUT_OF_NAT64 = SocketAddress("198.51.100.64", 5000)  # RMNET_6, as the translator shows it
 DELAY = 0.015  # seconds one way
 EVERY_SOCKET = {each.address: each for each in (*LISTEN, WLAN_4, WLAN_6, RMNET_6)}
 
@@ -35,7 +37,12 @@ EVERY_SOCKET = {each.address: each for each in (*LISTEN, WLAN_4, WLAN_6, RMNET_6
 class World:
     """A link, the real server, and a network that may carry one family only."""
 
-    def __init__(self, *sockets: LocalSocket, dead: frozenset[int] = frozenset()) -> None:
+    def __init__(
+        self,
+        *sockets: LocalSocket,
+        dead: frozenset[int] = frozenset(),
+        server: ServerAddress = SERVER,
+    ) -> None:
         self.now = 1000.0
         self.dead = dead
         self.log: list[object] = []  # what the server wrote down
@@ -44,7 +51,7 @@ class World:
         key = Identity.generate()
         self.server = IntermediateSession(LISTEN, key, SECRET, counting_entropy())
         self.link = ControlLink(
-            SERVER,
+            server,
             Identity.generate(),
             ServerKey(key.key_hash),
             Register(PROTOCOL_VERSION, "room", "both"),
@@ -82,7 +89,12 @@ class World:
     def _carry(self, send: SendDatagram) -> None:
         assert send.local.family == send.remote.family
         if send.local.family not in self.dead:
-            arrived = DatagramReceived(EVERY_SOCKET[send.remote], send.local.address, send.data)
+            local, remote = send.local.address, send.remote
+            if remote == BEHIND_NAT64:
+                local, remote = OUT_OF_NAT64, LISTEN[0].address
+            elif remote == OUT_OF_NAT64:
+                local, remote = BEHIND_NAT64, RMNET_6.address
+            arrived = DatagramReceived(EVERY_SOCKET[remote], local, send.data)
             heapq.heappush(self._air, (self.now + DELAY, next(self._order), arrived))
 
 
@@ -101,6 +113,15 @@ def test_the_connection_moves_to_the_other_family(before: LocalSocket, after: Lo
     kinds = [type(record) for record in world.log]
     assert kinds.count(MemberJoined) == 1, "one connection, one registration"
     assert MemberLeft not in kinds
+
+
+def test_a_server_of_ipv4_alone_is_reached_through_nat64_where_dns64_says_it_is() -> None:
+    world = World(WLAN_4, server=ServerAddress.of(LISTEN[0].address, BEHIND_NAT64))
+    world.run(2.0)
+    world.link.set_sockets([RMNET_6], world.now)
+    world.run(1.0)
+    assert world.link.local == RMNET_6
+    assert world.link.observed == {RMNET_6: OUT_OF_NAT64}
 
 
 def test_every_socket_of_both_families_is_observed() -> None:
