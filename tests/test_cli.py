@@ -12,13 +12,12 @@ from pathlib import Path
 import pytest
 
 from p2pquic import __version__
-from p2pquic.cli import data_directory, main
+from p2pquic.cli import main
 from p2pquic.core.addresses import ServerAddress, SocketAddress
 from p2pquic.core.errors import P2PQuicError, UsageError
 from p2pquic.core.jitter_buffer import DelayBounds
-from p2pquic.core.preference import InterfacePreference
 from p2pquic.core.trace import Connected
-from p2pquic.net.server_name import resolve
+from p2pquic.net.resolving import data_directory, resolve
 from p2pquic.peer.peer import PeerOptions
 
 PIN = "sha256:" + "ab" * 32
@@ -163,8 +162,9 @@ def test_interfaces_are_preferred_and_avoided_by_pattern(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     chosen = chosen_by(f"--pin {PIN} --prefer eth0,wlan* --avoid rmnet0", monkeypatch, tmp_path)
-    assert chosen.interfaces == InterfacePreference(("eth0", "wlan*"), ("rmnet0",))
-    assert chosen_by(f"--pin {PIN}", monkeypatch, tmp_path).interfaces == InterfacePreference()
+    assert (chosen.prefer, chosen.avoid) == ("eth0,wlan*", "rmnet0")
+    neither = chosen_by(f"--pin {PIN}", monkeypatch, tmp_path)
+    assert (neither.prefer, neither.avoid) == (None, None)
 
 
 def test_the_version_is_told(capsys: pytest.CaptureFixture[str]) -> None:
@@ -191,20 +191,6 @@ def test_who_has_no_home_is_told_what_to_do(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(Path, "home", homeless)
     with pytest.raises(UsageError, match="Set XDG_DATA_HOME"):
         data_directory()
-
-
-def test_without_a_pin_the_known_key_is_the_pin(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    assert chosen_by("--intermediate localhost:1", monkeypatch, tmp_path).pin is None
-    (tmp_path / "p2pquic").mkdir(exist_ok=True)
-    (tmp_path / "p2pquic" / "known_servers").write_text(f"localhost:1 sha256:{'cd' * 32}\n")
-    known = chosen_by("--intermediate localhost:1", monkeypatch, tmp_path).pin
-    assert known is not None
-    assert known.key_hash == bytes.fromhex("cd" * 32)
-    told = chosen_by(f"--intermediate localhost:1 --pin {PIN}", monkeypatch, tmp_path).pin
-    assert told is not None
-    assert told.key_hash == bytes.fromhex("ab" * 32), "--pin wins"
 
 
 def test_a_user_is_the_same_peer_again_unless_ephemeral(

@@ -24,7 +24,7 @@ from p2pquic.core.addresses import ServerAddress
 from p2pquic.core.errors import P2PQuicError, UsageError
 from p2pquic.core.jitter_buffer import DelayBounds
 from p2pquic.core.preference import InterfacePreference
-from p2pquic.net.server_name import look_up, resolve
+from p2pquic.net.resolving import data_directory, resolve
 
 DONE, FAILED, WRONG_USAGE = 0, 1, 2
 DEFAULT_LISTEN = "[::]:12345"
@@ -69,7 +69,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run_intermediate(options: argparse.Namespace) -> int:
-    listen = look_up(options.listen)
     if options.cert is None and options.key is None:
         options.cert = data_directory() / "intermediate.pem"
         options.key = data_directory() / "intermediate.key"
@@ -78,38 +77,25 @@ def _run_intermediate(options: argparse.Namespace) -> int:
     from p2pquic.intermediate.server import IntermediateOptions, run_intermediate
 
     return run_intermediate(
-        IntermediateOptions(listen, Path(options.cert), Path(options.key), options.trace)
+        IntermediateOptions(options.listen, Path(options.cert), Path(options.key), options.trace)
     )
 
 
 def _run_peer(options: argparse.Namespace) -> int:
-    intermediate = resolve(options.intermediate)
     if (options.cert is None) != (options.key is None):
         raise UsageError("--cert and --key belong together: give both or neither.")
     if options.ephemeral and options.cert is not None:
         raise UsageError("--ephemeral makes a new identity, --cert and --key name one: not both.")
-    interfaces = InterfacePreference.parse(options.prefer, options.avoid)
-    from p2pquic.peer.known_peers import KnownPeers
-    from p2pquic.peer.known_servers import KnownServers, Pin
+    _check_words_of_peer(options)
     from p2pquic.peer.memory import Memory
     from p2pquic.peer.peer import PeerOptions, run_peer
-    from p2pquic.quic.identity import parse_fingerprint
+    from p2pquic.trust.known_peers import KnownPeers
 
-    known_servers = None
-    if options.pin is None:
-        known_servers = KnownServers(data_directory())
-        pin = known_servers.pin(options.intermediate)
-    else:
-        pin = Pin(
-            parse_fingerprint(options.pin),
-            "Correct --pin if whoever runs the server confirms the other key.",
-        )
     with _identity(options) as (identity, is_lasting):
-        known_peers = KnownPeers(data_directory()) if is_lasting else None
         return run_peer(
             PeerOptions(
-                intermediate=intermediate,
-                pin=pin,
+                intermediate=options.intermediate,
+                pin=options.pin,
                 role=options.role,
                 room=options.room,
                 media=options.media,
@@ -119,20 +105,30 @@ def _run_peer(options: argparse.Namespace) -> int:
                 buffer=options.buffer,
                 give_up=options.give_up,
                 identity=identity,
-                memory=Memory(options.intermediate, known_servers, known_peers),
+                memory=Memory(KnownPeers(data_directory()) if is_lasting else None),
                 only=frozenset(options.only),
-                interfaces=interfaces,
+                prefer=options.prefer,
+                avoid=options.avoid,
                 once=options.once,
                 trace=options.trace,
             )
         )
 
 
+def _check_words_of_peer(options: argparse.Namespace) -> None:
+    """Say what is wrong with them before a key is made or a sound card asked."""
+    resolve(options.intermediate)
+    InterfacePreference.parse(options.prefer, options.avoid)
+    from p2pquic.trust.known_servers import KnownServers
+
+    KnownServers(data_directory()).choose_pin(options.intermediate, options.pin)
+
+
 @contextmanager
 def _identity(options: argparse.Namespace) -> Iterator[tuple[Identity, bool]]:
     """Who a peer is, and whether that is the lasting identity: nobody else's meanwhile."""
-    from p2pquic.peer.lasting_identity import lasting_identity
     from p2pquic.quic.identity import Identity
+    from p2pquic.trust.lasting_identity import lasting_identity
 
     if options.cert is not None:
         yield Identity.load(Path(options.cert), Path(options.key)), False
@@ -169,23 +165,6 @@ def _run_bench(options: argparse.Namespace) -> int:
     from p2pquic.bench.command import run_bench
 
     return run_bench(options.names, repeats=options.repeats, scale=options.scale)
-
-
-def data_directory() -> Path:
-    """Where this user's programs keep their data (XDG base directory specification).
-
-    Raises:
-        UsageError: this user has no home directory.
-    """
-    told = Path(os.environ.get("XDG_DATA_HOME", ""))
-    if told.is_absolute():  # any other is to be ignored
-        return told / "p2pquic"
-    try:
-        return Path.home() / ".local" / "share" / "p2pquic"
-    except RuntimeError:
-        raise UsageError(
-            "You have no home directory to keep keys in. Set XDG_DATA_HOME to a folder of yours."
-        ) from None
 
 
 def _buffer(text: str) -> DelayBounds:

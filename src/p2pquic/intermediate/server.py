@@ -1,34 +1,24 @@
-"""The process of the intermediate server: a socket of each family, and one IntermediateSession.
-
-It decides nothing; who it is lies on disk, see certificate.py.
-"""
+"""The process of the intermediate server: what the library serves, told to a person."""
 
 from __future__ import annotations
 
-import os
 import sys
-import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from p2pquic.core.addresses import LocalSocket, ServerAddress, SocketAddress
-from p2pquic.core.trace import Entry, Failed, Listening, MemberJoined, MemberLeft
-from p2pquic.intermediate.certificate import load_or_create_identity, load_or_create_secret
+import p2pquic
+from p2pquic.events import Entry, Failed, Listening, MemberJoined, MemberLeft
 from p2pquic.net import process
-from p2pquic.net.driver import Driver
 from p2pquic.net.trace_file import STANDARD_OUTPUT, TraceFile
-from p2pquic.net.udp import UdpSockets, has_ipv6
-from p2pquic.quic.identity import Identity
-from p2pquic.session.intermediate_session import IntermediateSession
 
-WILDCARDS = ("0.0.0.0", "::")
+WILDCARDS = ("0.0.0.0", "[::]")
 
 
 @dataclass(frozen=True)
 class IntermediateOptions:
-    """What a person chooses. `::` alone listens on every address, of IPv4 as well."""
+    """What a person chooses."""
 
-    listen: ServerAddress
+    listen: str
     certificate_file: Path
     key_file: Path
     trace: str | None = None
@@ -40,12 +30,10 @@ def run_intermediate(options: IntermediateOptions) -> int:
     Raises:
         P2PQuicError: with the sentence to show.
     """
-    identity = load_or_create_identity(options.certificate_file, options.key_file)
-    secret = load_or_create_secret(options.key_file.with_suffix(".secret"))
-    return process.run(_serve(options, identity, secret))
+    return process.run(_serve(options))
 
 
-async def _serve(options: IntermediateOptions, identity: Identity, secret: bytes) -> int:
+async def _serve(options: IntermediateOptions) -> int:
     trace = TraceFile(options.trace)
     stream = sys.stderr if options.trace == STANDARD_OUTPUT else sys.stdout
 
@@ -55,36 +43,19 @@ async def _serve(options: IntermediateOptions, identity: Identity, secret: bytes
         if text is not None:
             print(text, file=stream, flush=True)
 
-    driver = Driver(write)
-    process.on_stop_signal(driver.hang_up)
     try:
-        listen = _listen(driver.sockets, options.listen)
-        address = ServerAddress.of(*(each.address for each in listen))
-        driver.record(Listening(str(address), identity.fingerprint))
-        print(_invitation(address, identity), file=stream, flush=True)
-        unix_origin = time.time() - time.monotonic()
-        driver.run(IntermediateSession(listen, identity, secret, os.urandom, unix_origin))
-        finish = await driver.wait_until_finished()
+        async with p2pquic.serve(
+            options.listen,
+            certificate=options.certificate_file,
+            key=options.key_file,
+            on_event=write,
+        ) as server:
+            process.on_stop_signal(server.hang_up)
+            print(_invitation(server), file=stream, flush=True)
+            await server.wait_closed()
     finally:
-        driver.close()
         trace.close()
-    if finish.failed:
-        print(finish.reason, file=sys.stderr)
-    return 1 if finish.failed else 0
-
-
-def _listen(sockets: UdpSockets, wanted: ServerAddress) -> list[LocalSocket]:
-    """One socket per family, for what arrives at an IPv6 socket looks different as IPv4.
-
-    Raises:
-        UsageError: an address cannot be listened on.
-    """
-    if wanted.ipv6 is None or wanted.ipv6.host != "::" or wanted.ipv4 is not None:
-        return [sockets.listen(address) for address in wanted.addresses]
-    first = sockets.listen(SocketAddress("0.0.0.0", wanted.ipv6.port))
-    if not has_ipv6():
-        return [first]
-    return [first, sockets.listen(SocketAddress("::", first.port))]
+    return 0
 
 
 def sentence(entry: Entry) -> str | None:
@@ -101,15 +72,14 @@ def sentence(entry: Entry) -> str | None:
     return None
 
 
-def _invitation(listen: ServerAddress, identity: Identity) -> str:
+def _invitation(server: p2pquic.Server) -> str:
     """The command that brings a peer here."""
-    named = {
-        f"ADDRESS-OF-THIS-MACHINE:{each.port}" if each.host in WILDCARDS else str(each): None
-        for each in listen.addresses
-    }
-    address = ",".join(named)
+    named: dict[str, None] = {}  # once, if it listens on every address of both families
+    for address in server.address.split(","):
+        host, _, port = address.rpartition(":")
+        named[f"ADDRESS-OF-THIS-MACHINE:{port}" if host in WILDCARDS else address] = None
     return (
         "A peer joins with:\n"
-        f"  p2pquic peer --intermediate {address} --pin {identity.fingerprint} "
+        f"  p2pquic peer --intermediate {','.join(named)} --pin {server.fingerprint} "
         "--role receiver --room NAME"
     )

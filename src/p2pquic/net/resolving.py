@@ -1,4 +1,4 @@
-"""What a person calls a server, as addresses: HOST:PORT, or HOST:PORT,HOST:PORT.
+"""What a person typed, as this machine understands it: servers by name, folders by user.
 
 server.example:12345                      a name, with the first address of each family
 203.0.113.1:12345                         that address
@@ -7,7 +7,9 @@ server.example:12345                      a name, with the first address of each
 
 from __future__ import annotations
 
+import os
 import socket
+from pathlib import Path
 
 from p2pquic.core.addresses import ServerAddress, SocketAddress, parse_socket_address
 from p2pquic.core.errors import InvalidAddressError, UsageError
@@ -59,3 +61,20 @@ def _addresses_of(text: str) -> list[SocketAddress]:
         raise UsageError(f"Cannot find the host {host!r}: {error}.") from None
     first = {entry[0]: str(entry[4][0]) for entry in reversed(found)}
     return [SocketAddress(host, int(port)) for host in first.values()]
+
+
+def data_directory() -> Path:
+    """Where this user's programs keep their data (XDG base directory specification).
+
+    Raises:
+        UsageError: this user has no home directory.
+    """
+    told = Path(os.environ.get("XDG_DATA_HOME", ""))
+    if told.is_absolute():  # any other is to be ignored
+        return told / "p2pquic"
+    try:
+        return Path.home() / ".local" / "share" / "p2pquic"
+    except RuntimeError:
+        raise UsageError(
+            "You have no home directory to keep keys in. Set XDG_DATA_HOME to a folder of yours."
+        ) from None

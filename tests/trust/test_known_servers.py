@@ -10,9 +10,8 @@ from pathlib import Path
 import pytest
 
 from p2pquic.core.errors import UsageError
-from p2pquic.core.trace import Failed, Registered, ServerTrusted
-from p2pquic.peer.known_servers import KnownServers, OtherKeyError
-from p2pquic.peer.memory import Memory
+from p2pquic.quic.identity import parse_fingerprint
+from p2pquic.trust.known_servers import KnownServers, OtherKeyError
 
 SERVER = "music.example:12345"
 KEY = "sha256:" + "ab" * 32
@@ -20,7 +19,7 @@ OTHER_KEY = "sha256:" + "cd" * 32
 TRUST_MANY = """
 import sys
 from pathlib import Path
-from p2pquic.peer.known_servers import KnownServers
+from p2pquic.trust.known_servers import KnownServers
 for number in range(20):
     KnownServers(Path(sys.argv[1])).trust(f"{sys.argv[2]}-{number}:1", "sha256:" + "ab" * 32)
 """
@@ -88,17 +87,14 @@ def test_processes_do_not_lose_each_others_servers(tmp_path: Path) -> None:
     assert len(lines) == len(set(lines)) == 80
 
 
-def test_only_trust_is_written_down(tmp_path: Path) -> None:
-    memory = Memory(SERVER, KnownServers(tmp_path))
-    assert memory.notice(Registered("a" * 32, "lobby", "203.0.113.5:4433")) is None
-    assert not list(tmp_path.iterdir())
-    assert memory.notice(ServerTrusted("203.0.113.10:12345", KEY)) is None
-    assert KnownServers(tmp_path).pin(SERVER) is not None, "it goes by the name that was typed"
-    assert Memory(SERVER, None).notice(ServerTrusted("203.0.113.10:12345", KEY)) is None
-
-
-def test_a_folder_that_cannot_be_written_is_told_and_ends_no_call(tmp_path: Path) -> None:
-    (tmp_path / "file").write_text("")
-    told = Memory(SERVER, KnownServers(tmp_path / "file")).notice(ServerTrusted(SERVER, KEY))
-    assert isinstance(told, Failed)
-    assert "Cannot" in told.message
+def test_a_pin_that_is_told_wins_over_the_key_that_is_known(tmp_path: Path) -> None:
+    known = KnownServers(tmp_path)
+    assert known.choose_pin(SERVER, None) is None
+    known.trust(SERVER, KEY)
+    remembered, told = known.choose_pin(SERVER, None), known.choose_pin(SERVER, OTHER_KEY)
+    assert remembered is not None
+    assert told is not None
+    assert (remembered.key_hash, told.key_hash) == (
+        parse_fingerprint(KEY),
+        parse_fingerprint(OTHER_KEY),
+    )

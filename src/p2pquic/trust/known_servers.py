@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from p2pquic.core.errors import P2PQuicError
-from p2pquic.peer.known_file import KnownFile
 from p2pquic.quic.identity import parse_fingerprint
+from p2pquic.trust.known_file import KnownFile
 
 LINE = re.compile(r"(?P<name>\S+:\d+)\s+(?P<value>sha256:[0-9a-fA-F]{64})")
 
@@ -34,6 +34,17 @@ class KnownServers:
 
     def __init__(self, directory: Path) -> None:
         self._known = KnownFile(directory / "known_servers", LINE, "HOST:PORT sha256:HEX")
+
+    def choose_pin(self, server: str, told: str | None) -> Pin | None:
+        """The key that a person told ("sha256:..."), or the one that `server` had so far, if any.
+
+        Raises:
+            UsageError: see `pin`, or what was told is no fingerprint.
+        """
+        if told is None:
+            return self.pin(server)
+        advice = "Correct --pin if whoever runs the server confirms the other key."
+        return Pin(parse_fingerprint(told), advice)
 
     def pin(self, server: str) -> Pin | None:
         """The key that `server`, as HOST:PORT, had so far; None if it was never met.
