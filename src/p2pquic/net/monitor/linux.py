@@ -11,7 +11,10 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import socket
+import sys
 from collections.abc import Sequence
+
+assert sys.platform == "linux", "rtnetlink is how Linux speaks of its network."
 
 from p2pquic.core.addresses import LocalAddress
 from p2pquic.net.monitor import OnChange

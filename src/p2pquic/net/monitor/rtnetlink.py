@@ -15,8 +15,11 @@ import errno
 import os
 import socket
 import struct
+import sys
 from collections.abc import Iterator
 from pathlib import Path
+
+assert sys.platform == "linux", "rtnetlink is how Linux speaks of its network."
 
 from p2pquic.net.monitor.usable import InterfaceAddress, Link, Route
 
