@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from p2pquic import __version__
+from p2pquic.core.addresses import ServerAddress
 from p2pquic.core.errors import P2PQuicError, UsageError
 from p2pquic.core.jitter_buffer import DelayBounds
 from p2pquic.core.preference import InterfacePreference
@@ -28,7 +29,7 @@ from p2pquic.net.resolving import data_directory, resolve
 
 DONE, FAILED, WRONG_USAGE = 0, 1, 2
 STOP_SIGNALS = ("SIGINT", "SIGTERM", "SIGBREAK")  # the last is Ctrl-Break, on Windows alone
-DEFAULT_LISTEN = "0.0.0.0:12345"
+DEFAULT_LISTEN = "[::]:12345"
 DEFAULT_INTERMEDIATE = "127.0.0.1:12345"
 SHORTEST_BUFFER, LONGEST_BUFFER = 20, 2000  # ms: one frame; what nobody would call a talk
 LONGEST_WAIT = 86_400  # seconds, a day
@@ -150,10 +151,10 @@ def _identity(options: argparse.Namespace) -> Iterator[tuple[Identity, bool]]:
 
 
 def _run_monitor(options: argparse.Namespace) -> int:
-    destination = None if options.intermediate is None else resolve(options.intermediate).host
+    server = ServerAddress() if options.intermediate is None else resolve(options.intermediate)
     from p2pquic.net.monitor.watch import watch_addresses
 
-    return watch_addresses(destination)
+    return watch_addresses([address.host for address in server.addresses])
 
 
 def _run_doctor(options: argparse.Namespace) -> int:
@@ -257,7 +258,11 @@ def _add_intermediate(commands: Commands, traced: argparse.ArgumentParser) -> No
         "intermediate", parents=[traced], help="introduce peers, and relay while they need it"
     )
     command.add_argument(
-        "--listen", metavar="HOST:PORT", default=DEFAULT_LISTEN, help="default: %(default)s"
+        "--listen",
+        metavar="HOST:PORT",
+        default=DEFAULT_LISTEN,
+        help="one address, or one of IPv4 and one of IPv6 with a comma between (default: "
+        "%(default)s, which is every address of both)",
     )
     command.add_argument("--cert", metavar="FILE", help="PEM certificate; made if missing")
     command.add_argument("--key", metavar="FILE", help="its PEM key; made if missing")
@@ -270,7 +275,8 @@ def _add_peer(commands: Commands, traced: argparse.ArgumentParser) -> None:
         "--intermediate",
         metavar="HOST:PORT",
         default=DEFAULT_INTERMEDIATE,
-        help="the server (default: %(default)s)",
+        help="the server: a name, an address, or one of IPv4 and one of IPv6 with a comma between "
+        "(default: %(default)s)",
     )
     command.add_argument(
         "--pin",

@@ -8,7 +8,7 @@ import random
 
 import pytest
 
-from p2pquic.core.addresses import LocalSocket, SocketAddress
+from p2pquic.core.addresses import LocalSocket, ServerAddress, SocketAddress
 from p2pquic.core.path import DirectPath, PathAddress, RelayPath
 from p2pquic.core.selector import (
     EQUALLY_FAST,
@@ -19,7 +19,7 @@ from p2pquic.core.selector import (
     is_ours_alone,
 )
 
-RELAY = RelayPath(b"session1", SocketAddress("198.51.100.4", 12345))
+RELAY = RelayPath(b"session1", ServerAddress.of(SocketAddress("198.51.100.4", 12345)))
 WLAN = DirectPath(LocalSocket("192.168.1.2", 4000, "wlan0"), SocketAddress("198.51.100.3", 4001))
 RMNET = DirectPath(LocalSocket("192.168.2.2", 4000, "rmnet0"), SocketAddress("198.51.100.3", 4001))
 

@@ -9,7 +9,7 @@ from collections.abc import Callable
 import pytest
 
 from p2pquic.core.actions import SendDatagram
-from p2pquic.core.addresses import LocalSocket, SocketAddress
+from p2pquic.core.addresses import LocalSocket, ServerAddress
 from p2pquic.core.events import DatagramReceived, DeadlinePassed
 from p2pquic.quic.identity import Identity
 from p2pquic.session.control_connection import HURRY_LIMIT, PROBE_INTERVAL
@@ -46,9 +46,9 @@ class World:
         self._air: list[tuple[float, int, LocalSocket, bytes, bool]] = []
         self._order = itertools.count()
         self.server_key = server_key or Identity.generate()
-        self.server = IntermediateSession(LISTEN, self.server_key, SECRET, counting_entropy())
+        self.server = IntermediateSession([LISTEN], self.server_key, SECRET, counting_entropy())
         self.link = ControlLink(
-            LISTEN.address,
+            ServerAddress.of(LISTEN.address),
             Identity.generate(),
             ServerKey(pin(self.server_key), advice),
             Register(PROTOCOL_VERSION, "room", "both"),
@@ -214,7 +214,7 @@ def test_a_server_that_does_not_answer_for_a_second_is_asked_on_every_path() -> 
 
 def test_before_the_server_is_known_there_is_nothing_to_hurry() -> None:
     link = ControlLink(
-        SocketAddress("198.51.100.4", 4433),
+        ServerAddress.of(LISTEN.address),
         Identity.generate(),
         ServerKey(bytes(32)),
         Register(PROTOCOL_VERSION, "room", "both"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from p2pquic.core.addresses import LocalSocket, SocketAddress
+from p2pquic.core.addresses import LocalSocket, ServerAddress, SocketAddress
 from p2pquic.core.path import DirectPath, PathAddress, RelayPath
 from p2pquic.session.pair_paths import FRESH, MOST_STRAWS, PairPaths
 from p2pquic.session.relay_route import RelayRoute
@@ -13,7 +13,7 @@ from p2pquic.wire.signaling import RelayOpened
 from tests.quic.pair import Pair, relay
 from tests.session.relay_world import ALICE, BOB, SECRET, counting_entropy
 
-SERVER = SocketAddress("server", 1)
+SERVER = ServerAddress.of(SocketAddress("server", 1))
 THERE = SocketAddress("10.0.0.2", 1000)
 WLAN = LocalSocket("10.0.1.1", 1000, "wlan0")
 RMNET = LocalSocket("10.0.2.1", 1000, "rmnet0")
@@ -26,11 +26,13 @@ RELAY: PathAddress = relay()
 
 
 def paths_of(
-    *sockets: LocalSocket, server_hears: LocalSocket | None = WLAN
+    *sockets: LocalSocket,
+    server_hears: LocalSocket | None = WLAN,
+    server: ServerAddress | None = None,
 ) -> tuple[PairPaths, RelayRoute]:
     """A call whose relay session is open, with these sockets."""
     grant, _ = RelaySwitch(SECRET, counting_entropy()).open_session(ALICE, BOB, 0.0)
-    route = RelayRoute(SERVER)
+    route = RelayRoute(server or SERVER)
     route.move(server_hears)
     route.open(RelayOpened(BOB, *grant))
     route.path = RelayPath(b"session1", SERVER)  # what the pair of engines calls it
@@ -86,6 +88,26 @@ def test_the_relay_is_spoken_to_by(
 ) -> None:
     paths, _ = paths_of(*sockets)
     assert tuple(paths.legs(selected, hot=hot, doubtful=doubtful)) == legs
+
+
+@pytest.mark.parametrize(
+    ("selected", "hot", "doubtful", "legs"),
+    [
+        pytest.param(BY_WLAN, False, False, (WLAN,), id="one, usually"),
+        pytest.param(RELAY, False, True, (WLAN, RMNET_V6, WLAN_V6), id="in doubt"),
+        pytest.param(RELAY, True, False, (WLAN, RMNET_V6), id="hot: another interface first"),
+        pytest.param(BY_WLAN, True, False, (RMNET_V6,), id="hot, beside a direct path"),
+    ],
+)
+def test_a_server_of_both_families_is_spoken_to_by_one_leg_of_each_other_interface_and_family(
+    selected: PathAddress, hot: bool, doubtful: bool, legs: tuple[LocalSocket, ...]
+) -> None:
+    """Of two spare sockets on another interface the preferred, and the other family of our own."""
+    sockets = (WLAN, WLAN_V6, RMNET_V6, RMNET)
+    both = ServerAddress.of(*SERVER.addresses, SocketAddress("2001:db8:f::1", 1))
+    paths, _ = paths_of(*sockets, server=both)
+    assert tuple(paths.legs(selected, hot=hot, doubtful=doubtful)) == legs
+    assert paths.standby_legs() == [RMNET_V6, WLAN_V6]
 
 
 @pytest.mark.parametrize("doubtful", [True, False])

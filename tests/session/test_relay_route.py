@@ -7,7 +7,7 @@ import itertools
 import pytest
 
 from p2pquic.core.actions import SendDatagram
-from p2pquic.core.addresses import LocalSocket, SocketAddress
+from p2pquic.core.addresses import LocalSocket, ServerAddress, SocketAddress
 from p2pquic.quic.identity import Identity
 from p2pquic.session.pair_config import PairConfig
 from p2pquic.session.pair_session import PairSession
@@ -37,7 +37,14 @@ class Callee:
         me = "f" * len(identity.peer_id)
         other = "0" * len(identity.peer_id)
         config = PairConfig(
-            me, Member(other, "both"), SERVER, True, True, "hedged", "auto", give_up=60.0
+            me,
+            Member(other, "both"),
+            ServerAddress.of(SERVER),
+            True,
+            True,
+            "hedged",
+            "auto",
+            give_up=60.0,
         )
         self.switch = RelaySwitch(SECRET, counting_entropy())
         grant, self.grant_of_caller = self.switch.open_session(me, other, self.now)
@@ -126,7 +133,7 @@ def leg_lives(route: RelayRoute) -> bool:
 def test_a_leg_in_doubt_has_to_be_heard_again() -> None:
     switch = RelaySwitch(SECRET, counting_entropy())
     grant, _ = switch.open_session(ALICE, "0b" * 16, 0.0)
-    route = RelayRoute(SERVER)
+    route = RelayRoute(ServerAddress.of(SERVER))
     route.move(WLAN)
     route.open(RelayOpened("0b" * 16, *grant))
     assert leg_lives(route), "nobody doubts it"

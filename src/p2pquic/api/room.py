@@ -107,7 +107,8 @@ def join(
 
     Args:
         room: Its name; whoever says the same name to the same server is in it.
-        intermediate: The server, as HOST:PORT.
+        intermediate: The server, as HOST:PORT: a name, an address, or one of IPv4 and one of IPv6
+            with a comma between.
         pin: The server's key, as it prints it ("sha256:..."). Without it the key is taken on trust
             at the first contact and remembered in `folder`.
         role: What is done with audio. Two members who share none are not connected; without audio
@@ -219,7 +220,8 @@ class Room:
         self._driver = driver = Driver(self._take_entry, self._take_news)
         driver.on_finished(self._finish)
         self._session = PeerSession(config, options.identity, os.urandom)
-        monitor = create_monitor(intermediate.host, driver.follow)
+        hosts = [address.host for address in intermediate.addresses]
+        monitor = create_monitor(hosts, driver.follow)
         self._close_monitor = monitor.close
         driver.run(self._session, options.audio)
         monitor.start()

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from time import process_time
 
 from p2pquic.core.actions import Log, SendDatagram
-from p2pquic.core.addresses import LocalSocket
+from p2pquic.core.addresses import LocalSocket, ServerAddress
 from p2pquic.core.events import (
     DatagramReceived,
     DeadlinePassed,
@@ -87,9 +87,11 @@ class CallWorld:
         self._next_frame = self.now
         self._frames = 0
         identity = Identity.generate()
-        session = IntermediateSession(SERVER, identity, os.urandom(32), os.urandom)
+        session = IntermediateSession([SERVER], identity, os.urandom(32), os.urandom)
         self.server = Host(session, SERVER)
-        config = PeerConfig(SERVER.address, identity.key_hash, "both", "bench", relay=relay)
+        config = PeerConfig(
+            ServerAddress.of(SERVER.address), identity.key_hash, "both", "bench", relay=relay
+        )
         self.peers = tuple(
             Host(
                 PeerSession(config, Identity.generate(), os.urandom),

@@ -28,7 +28,7 @@ from p2pquic.core.actions import (
     StopMedia,
     TellApplication,
 )
-from p2pquic.core.addresses import LocalAddress, LocalSocket, SocketAddress
+from p2pquic.core.addresses import LocalAddress, LocalSocket, ServerAddress
 from p2pquic.core.application import News, Request
 from p2pquic.core.deadlines import earliest
 from p2pquic.core.errors import P2PQuicError
@@ -128,14 +128,19 @@ class Simulation:
         self._outages = Outages(scenario.links_up)
         topology = scenario.topology
         self.internet = VirtualInternet(topology, scenario.links_up, Random(seed + 1))
-        server_address = self.internet.local_addresses("server")[0]
-        listen = LocalSocket(server_address.host, SERVER_PORT, server_address.interface)
+        listen = {
+            address: LocalSocket(address.host, SERVER_PORT, address.interface)
+            for address in self.internet.local_addresses("server")
+        }
+        server = ServerAddress.of(*(each.address for each in listen.values()))
         identity = Identity.generate()
         secret = self._random.randbytes(32)
         self.server = VirtualHost(
             "server",
-            lambda: IntermediateSession(listen, identity, secret, self._random.randbytes),
-            {server_address: listen},
+            lambda: IntermediateSession(
+                tuple(listen.values()), identity, secret, self._random.randbytes
+            ),
+            listen,
         )
         identities = _identities(scenario)
         usual_roles = {host.name: scenario.other_role for host in topology.others}
@@ -143,7 +148,7 @@ class Simulation:
 
         def peer(name: str) -> VirtualHost:
             config = PeerConfig(
-                SocketAddress(listen.host, listen.port),
+                server,
                 identity.key_hash,
                 (roles or {}).get(name, usual_roles[name]),
                 "lab",

@@ -146,10 +146,10 @@ class PairPaths:
             and self.has_way_out(path)
             and not connection.is_validated(path)
         ]
-        ways = Counter[SocketAddress]()
+        ways = Counter[SocketAddress | None]()
         ranks = {}
         for path in unknown:
-            remote = path.remote if isinstance(path, DirectPath) else path.server
+            remote = path.remote if isinstance(path, DirectPath) else None
             ranks[path] = ways[remote]
             ways[remote] += 1
         return sorted(unknown, key=ranks.__getitem__)[:MOST_STRAWS]
@@ -168,11 +168,7 @@ class PairPaths:
         calm = not doubtful and self._relay.usual_leg_lives
         if calm and not hot:
             return (usual,)
-        others = [
-            each
-            for each in self.sockets
-            if each.family == usual.family and each.interface != usual.interface
-        ]
+        others = self._other_legs(usual)
         if not calm:
             return (usual, *others)
         if not isinstance(selected, DirectPath):
@@ -188,14 +184,19 @@ class PairPaths:
     def standby_legs(self) -> list[LocalSocket]:
         """A socket of each interface by which relay frames could leave, but usually do not."""
         usual = self._relay.local
-        if usual is None:
-            return []
-        apart = {
-            each.interface: each
-            for each in self.sockets
-            if each.family == usual.family and each.interface != usual.interface
-        }
-        return list(apart.values())[: MOST_SELECTED - 1]
+        return [] if usual is None else self._other_legs(usual)[: MOST_SELECTED - 1]
+
+    def _other_legs(self, usual: LocalSocket) -> list[LocalSocket]:
+        """One socket of each other interface, then the other family of the usual one.
+
+        An interface may lose one family and keep the other; two of one that is spare are one.
+        """
+        legs: dict[str, LocalSocket] = {}
+        for each in self.sockets:
+            is_usual = each.interface == usual.interface and each.family == usual.family
+            if not is_usual and self._relay.reaches(each):
+                legs.setdefault(each.interface, each)
+        return sorted(legs.values(), key=lambda each: each.interface == usual.interface)
 
     def _companions(self, connection: MultipathConnection, now: float) -> list[PathAddress]:
         """The best first; those that got no answer lately last, and each of these in its turn."""

@@ -53,8 +53,10 @@ class PairTrace:
         """The next packet takes this path."""
         if isinstance(path, DirectPath):
             local, remote = str(path.local), str(path.remote)
+        elif self.relay_local is None:
+            local, remote = "", str(path.server)
         else:
-            local, remote = str(self.relay_local or ""), str(path.server)
+            local, remote = str(self.relay_local), str(path.server.seen_from(self.relay_local))
         record = PathSelected(self.name(path), path.kind, local, remote, reason, self._remote)
         self._log(record)
 

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from hashlib import blake2s
 
 from p2pquic.core.actions import Action, Log
-from p2pquic.core.addresses import LocalSocket
+from p2pquic.core.addresses import LocalSocket, may_be_offered
 from p2pquic.core.events import Resilience
 from p2pquic.core.trace import MemberIgnored, Record
 from p2pquic.core.trace import MemberJoined as JoinedRecord
@@ -188,7 +188,7 @@ class PeerCalls:
             for socket, address in self._control.observed.items()
             if address != socket.address
         ]
-        mine = mine[:MOST_CANDIDATES]
+        mine = [each for each in mine if may_be_offered(each.host)][:MOST_CANDIDATES]
         for peer in self._pairs:
             if self._offered.get(peer) != mine:
                 self._round += 1

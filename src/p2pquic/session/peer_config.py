@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
-from p2pquic.core.addresses import SocketAddress
+from p2pquic.core.addresses import ServerAddress
 from p2pquic.core.events import Resilience
 from p2pquic.core.jitter_buffer import DelayBounds
 from p2pquic.core.preference import INDIFFERENT, InterfacePreference
@@ -23,7 +23,7 @@ class PeerConfig:
     peer ids to have calls with; empty for everybody.
     """
 
-    intermediate: SocketAddress
+    intermediate: ServerAddress
     pin: bytes | None
     role: Literal["sender", "receiver", "both"]
     room: str

@@ -82,7 +82,7 @@ class PeerSession:
             Register(PROTOCOL_VERSION, config.room, config.role, entropy(INSTANCE_SIZE)),
             config.interfaces,
         )
-        self._reserve = Reserve(config.interfaces, config.intermediate.family)
+        self._reserve = Reserve(config.interfaces, config.intermediate)
         self._actions: list[Action] = []
         self._calls = PeerCalls(config, identity, entropy, self._control, self._actions)
         self._reluctant: list[str] = []  # interfaces in use that are to be avoided
@@ -148,7 +148,7 @@ class PeerSession:
         if local not in self._calls.sockets:
             return  # it stands in reserve again; what comes there was on the way
         if is_relay_frame(data):
-            if remote == self._config.intermediate:
+            if remote in self._config.intermediate:
                 session = decode(data).session
                 for pair in self._calls:
                     if pair.relay_session == session:
@@ -174,7 +174,7 @@ class PeerSession:
                 pair.on_quic(DirectPath(local, remote), data, now)
                 return
         if self._control.owns(connection_id):
-            if remote == self._config.intermediate:
+            if remote in self._config.intermediate:
                 self._obey(self._control.receive(local, data, now), now)
             return
         for pair in self._calls:

@@ -9,7 +9,7 @@ import math
 from collections.abc import Sequence
 
 from p2pquic.core.actions import SendDatagram
-from p2pquic.core.addresses import LocalSocket, SocketAddress
+from p2pquic.core.addresses import LocalSocket, ServerAddress
 from p2pquic.core.path import RelayPath
 from p2pquic.session.relay_legs import RelayLegs
 from p2pquic.wire.signaling import RelayOpened
@@ -21,7 +21,7 @@ LONGEST_ANNOUNCE_WAIT = 5.0  # seconds
 class RelayRoute:
     """The relay of one call; without a session it leads nowhere."""
 
-    def __init__(self, server: SocketAddress) -> None:
+    def __init__(self, server: ServerAddress) -> None:
         self.path: RelayPath | None = None
         self.local: LocalSocket | None = None  # the socket the server hears us on
         self._server = server
@@ -36,6 +36,10 @@ class RelayRoute:
     def session(self) -> bytes | None:
         """The id that relay frames of this call carry."""
         return None if self._legs is None else self._legs.session
+
+    def reaches(self, local: LocalSocket) -> bool:
+        """Whether a leg from this socket could lead to the server."""
+        return self._server.serves(local)
 
     @property
     def is_ready(self) -> bool:
@@ -89,23 +93,19 @@ class RelayRoute:
             return []
         self.announce_at = now + self._announce_wait
         self._announce_wait = min(2 * self._announce_wait, LONGEST_ANNOUNCE_WAIT)
-        return [SendDatagram(self.local, self._server, self._legs.announce(self.local))]
+        return [self._send(self.local, self._legs.announce(self.local))]
 
     def show(self, sockets: Sequence[LocalSocket]) -> list[SendDatagram]:
         """Let the server know these legs, so that it can reach us there if we fall silent."""
         if self._legs is None:
             return []
-        return [
-            SendDatagram(socket, self._server, self._legs.announce(socket)) for socket in sockets
-        ]
+        return [self._send(socket, self._legs.announce(socket)) for socket in sockets]
 
     def wrap(self, packet: bytes) -> list[SendDatagram]:
         """What carries a QUIC packet to the server."""
         if self._legs is None or self.local is None:
             return []
-        return [
-            SendDatagram(socket, self._server, frame) for socket, frame in self._legs.wrap(packet)
-        ]
+        return [self._send(socket, frame) for socket, frame in self._legs.wrap(packet)]
 
     def receive(
         self, local: LocalSocket, data: bytes, now: float
@@ -121,4 +121,7 @@ class RelayRoute:
             self._heard_at = now
         if packet is not None:
             self.announce_at = None
-        return packet, [SendDatagram(socket, self._server, reply) for socket, reply in replies]
+        return packet, [self._send(socket, reply) for socket, reply in replies]
+
+    def _send(self, local: LocalSocket, frame: bytes) -> SendDatagram:
+        return SendDatagram(local, self._server.seen_from(local), frame)

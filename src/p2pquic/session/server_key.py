@@ -5,7 +5,7 @@ Without a pin the first key that the server proves to hold is taken on trust, an
 
 from __future__ import annotations
 
-from p2pquic.core.addresses import SocketAddress
+from p2pquic.core.addresses import ServerAddress
 from p2pquic.quic.identity import fingerprint
 
 
@@ -31,7 +31,7 @@ class ServerKey:
         key_hash, self._newly_trusted = self._newly_trusted, None
         return key_hash
 
-    def explain_refusal(self, server: SocketAddress, shown: bytes) -> str:
+    def explain_refusal(self, server: ServerAddress, shown: bytes) -> str:
         """Why a server that shows this key is refused, for a person."""
         assert self._pin is not None, "without a pin every key will do"
         return (
