@@ -14,13 +14,13 @@ import heapq
 import itertools
 import math
 import struct
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from random import Random
 from typing import assert_never
 
 from p2pquic.core.actions import Finish, Log, PlayMedia, SendDatagram, StartMedia, StopMedia
-from p2pquic.core.addresses import LocalAddress, LocalSocket, SocketAddress
+from p2pquic.core.addresses import LocalAddress, LocalSocket
 from p2pquic.core.deadlines import earliest
 from p2pquic.core.errors import P2PQuicError
 from p2pquic.core.events import (
@@ -41,7 +41,7 @@ from p2pquic.lab.virtual_internet import VirtualInternet
 from p2pquic.quic.identity import Identity
 from p2pquic.session.intermediate_session import IntermediateSession
 from p2pquic.session.pair_config import RelayUse
-from p2pquic.session.peer_config import PeerConfig
+from p2pquic.session.peer_config import PeerConfig, Server
 from p2pquic.session.peer_session import PeerSession
 
 SERVER_PORT = 12345
@@ -87,7 +87,10 @@ class VirtualHost:
 
 
 class Simulation:
-    """One scenario with one seed; `interfaces` are the hosts' preferences, by name."""
+    """One scenario with one seed; `interfaces` are the hosts' preferences, by name.
+
+    `told` are the servers that a host was told of, by their names and its own; all by default.
+    """
 
     def __init__(
         self,
@@ -97,6 +100,7 @@ class Simulation:
         resilience: Resilience = "hedged",
         relay: RelayUse = "auto",
         interfaces: Mapping[str, InterfacePreference] | None = None,
+        told: Mapping[str, Sequence[str]] | None = None,
     ) -> None:
         self.scenario = scenario
         self.seed = seed
@@ -112,21 +116,27 @@ class Simulation:
         self._outages = Outages(scenario.links_up)
         topology = scenario.topology
         self.internet = VirtualInternet(topology, scenario.links_up, Random(seed + 1))
-        server_address = self.internet.local_addresses("server")[0]
-        listen = LocalSocket(server_address.host, SERVER_PORT, server_address.interface)
-        identity = Identity.generate()
-        secret = self._random.randbytes(32)
-        self.server = VirtualHost(
-            "server",
-            lambda: IntermediateSession(listen, identity, secret, self._random.randbytes),
-            {server_address: listen},
-        )
+        known: dict[str, Server] = {}  # by name, as peers are told of them
+
+        def server(name: str) -> VirtualHost:
+            address = self.internet.local_addresses(name)[0]
+            listen = LocalSocket(address.host, SERVER_PORT, address.interface)
+            identity = Identity.generate()
+            secret = self._random.randbytes(32)
+            known[name] = Server(listen.address, frozenset((identity.key_hash,)))
+            return VirtualHost(
+                name,
+                lambda: IntermediateSession(listen, identity, secret, self._random.randbytes),
+                {address: listen},
+            )
+
+        self.servers = [server(host.name) for host in (topology.server, *topology.more_servers)]
+        self.server = self.servers[0]
         identities = _identities(scenario)
 
         def peer(name: str) -> VirtualHost:
             config = PeerConfig(
-                SocketAddress(listen.host, listen.port),
-                identity.key_hash,
+                tuple(known[each] for each in (told or {}).get(name, known)),
                 scenario.mover_role if name == MOVER else scenario.other_role,
                 "lab",
                 resilience,
@@ -140,7 +150,7 @@ class Simulation:
         self.mover, self.other = peer(MOVER), peer(OTHER)
         self.guests = [peer(host.name) for host in topology.guests]
         self.peers = [self.mover, self.other, *self.guests]
-        self.hosts = {host.name: host for host in (*self.peers, self.server)}
+        self.hosts = {host.name: host for host in (*self.peers, *self.servers)}
 
     # ---- running -----------------------------------------------------------------------------
 
@@ -222,7 +232,7 @@ class Simulation:
     def start_anew(self, host: VirtualHost) -> None:
         """Start a host's program, which remembers nothing but its key."""
         host.machine, host.finished, host.frames = host.program(), None, 0
-        if host is not self.server:
+        if host not in self.servers:
             self._refresh_sockets(host)
 
     # ---- hosts -------------------------------------------------------------------------------

@@ -6,6 +6,7 @@ It hears of nobody who has not proved to hold a key.
 from __future__ import annotations
 
 import datetime
+from collections.abc import Mapping
 
 from p2pquic.core.errors import UsageError
 from p2pquic.core.trace import Connected, Failed, PeerRecognised, Record, ServerTrusted
@@ -14,13 +15,16 @@ from p2pquic.peer.known_servers import KnownServers
 
 
 class Memory:
-    """Of one peer that reaches its server as `server` (HOST:PORT, as the person typed it)."""
+    """Of one peer; `names` has each server's HOST:PORT as the person typed it, by its address."""
 
     def __init__(
-        self, server: str, servers: KnownServers | None, peers: KnownPeers | None = None
+        self,
+        names: Mapping[str, str],
+        servers: KnownServers | None,
+        peers: KnownPeers | None = None,
     ) -> None:
         """Where to write; None for nowhere."""
-        self._server = server
+        self._names = names
         self._servers = servers
         self._peers = peers
 
@@ -34,7 +38,7 @@ class Memory:
         """
         try:
             if isinstance(record, ServerTrusted) and self._servers is not None:
-                self._servers.trust(self._server, record.fingerprint)
+                self._servers.trust(self._names[record.address], record.fingerprint)
             elif isinstance(record, Connected) and self._peers is not None:
                 now = datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
                 return PeerRecognised(record.remote, self._peers.meet(record.remote, now) or "")

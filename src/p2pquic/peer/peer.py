@@ -16,7 +16,6 @@ import sys
 from dataclasses import dataclass, field
 from typing import Literal
 
-from p2pquic.core.addresses import SocketAddress
 from p2pquic.core.events import MediaPacketReady, Resilience, ResilienceChosen
 from p2pquic.core.jitter_buffer import DelayBounds
 from p2pquic.core.preference import INDIFFERENT, InterfacePreference
@@ -27,11 +26,11 @@ from p2pquic.net.driver import Driver
 from p2pquic.net.monitor import create_monitor
 from p2pquic.net.trace_file import STANDARD_OUTPUT, TraceFile
 from p2pquic.peer.call_media import CallMedia
-from p2pquic.peer.known_servers import OtherKeyError, Pin
+from p2pquic.peer.known_servers import OtherKeyError
 from p2pquic.peer.memory import Memory
 from p2pquic.peer.terminal import Screen, open_screen
 from p2pquic.quic.identity import Identity
-from p2pquic.session.peer_config import PeerConfig
+from p2pquic.session.peer_config import PeerConfig, Server
 from p2pquic.session.peer_session import PeerSession
 
 LAST_FRAMES_TIME = (
@@ -43,12 +42,11 @@ LAST_FRAMES_TIME = (
 class PeerOptions:
     """What a person chooses; `media` and `sink` as the command line takes them.
 
-    Without a `pin` the server's key is taken on trust, and given to `memory`. `give_up`: seconds a
+    The key of a server without pins is taken on trust, and given to `memory`. `give_up`: seconds a
     call may hear nothing before it ends. `only`: peer ids to have calls with; empty for everybody.
     """
 
-    intermediate: SocketAddress
-    pin: Pin | None
+    servers: tuple[Server, ...]
     identity: Identity
     memory: Memory
     role: Literal["sender", "receiver", "both"]
@@ -81,7 +79,8 @@ def run_peer(options: PeerOptions) -> int:
 async def _run(options: PeerOptions) -> int:
     trace = TraceFile(options.trace)
     stream = sys.stderr if options.trace == STANDARD_OUTPUT else sys.stdout
-    screen = open_screen(stream, f"p2pquic peer by {options.intermediate}", options.resilience)
+    servers = " and ".join(str(server.address) for server in options.servers)
+    screen = open_screen(stream, f"p2pquic peer by {servers}", options.resilience)
     try:
         return await _call(options, trace, screen)
     finally:
@@ -116,7 +115,7 @@ async def _call(options: PeerOptions, trace: TraceFile, screen: Screen) -> int:
         on_end=lambda: _hang_up_after_the_last_frames(driver),
         on_failure=driver.fail,
     )
-    monitor = create_monitor(options.intermediate.host, driver.follow)
+    monitor = create_monitor(options.servers[0].address.host, driver.follow)
     try:
         driver.run(_create_session(options), media)
         monitor.start()
@@ -133,9 +132,7 @@ async def _call(options: PeerOptions, trace: TraceFile, screen: Screen) -> int:
 
 def _create_session(options: PeerOptions) -> PeerSession:
     config = PeerConfig(
-        intermediate=options.intermediate,
-        pin=None if options.pin is None else options.pin.key_hash,
-        pin_advice="" if options.pin is None else options.pin.advice,
+        servers=options.servers,
         role=options.role,
         room=options.room,
         resilience=options.resilience,

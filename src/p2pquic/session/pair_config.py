@@ -25,7 +25,7 @@ class PairConfig:
 
     me: str
     other: Member
-    server: SocketAddress
+    servers: tuple[SocketAddress, ...]
     sends: bool
     receives: bool
     resilience: Resilience

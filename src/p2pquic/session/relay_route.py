@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from p2pquic.core.actions import SendDatagram
 from p2pquic.core.addresses import LocalSocket, SocketAddress
@@ -18,19 +19,28 @@ FIRST_ANNOUNCE_WAIT = 0.1  # seconds; doubled after each announcement that nothi
 LONGEST_ANNOUNCE_WAIT = 5.0  # seconds
 
 
+class Hearing(NamedTuple):
+    """How a server hears us: on which socket, if on any, and whether it answers just now."""
+
+    local: LocalSocket | None
+    answers: bool = True
+
+
 class RelayRoute:
-    """The relay of one call; without a session it leads nowhere."""
+    """The relay of one call at one server; without a session it leads nowhere."""
 
     def __init__(self, server: SocketAddress) -> None:
+        self.server = server
         self.path: RelayPath | None = None
         self.local: LocalSocket | None = None  # the socket the server hears us on
-        self._server = server
+        self.server_answers = True
+        self.leg_doubted_until = -math.inf  # in hot manner its leg is not relied on alone before
         self._legs: RelayLegs | None = None
         self._used: Sequence[LocalSocket] = ()
         self._heard_at = -math.inf  # on the leg the server hears us on
         self._doubted_at = -math.inf
         self._announce_wait = FIRST_ANNOUNCE_WAIT
-        self.announce_at: float | None = None  # when to `announce` again: no packet came yet
+        self.announce_at: float | None = -math.inf  # when to `announce`: no packet came yet
 
     @property
     def session(self) -> bytes | None:
@@ -45,16 +55,18 @@ class RelayRoute:
     def open(self, message: RelayOpened) -> None:
         """The server opened a session for this call."""
         self._legs = RelayLegs(message.session, message.key, message.ticket)
-        self.path = RelayPath(message.session, self._server)
+        self.path = RelayPath(message.session, self.server)
+        self.announce_at = -math.inf
         self._used = ()
         self.use([] if self.local is None else [self.local])
 
-    def move(self, local: LocalSocket | None) -> bool:
-        """The server hears us on this socket now, or on none; whether that is a change."""
+    def move(self, hearing: Hearing) -> bool:
+        """The server hears us so now; whether that is on another socket."""
+        local, self.server_answers = hearing
         moved, self.local = local != self.local, local
         if moved:
             self._doubted_at = self._heard_at = -math.inf
-            self.announce_at = None
+            self.announce_at = -math.inf
             self._announce_wait = FIRST_ANNOUNCE_WAIT
             self.use([] if local is None else [local])
         return moved
@@ -89,14 +101,14 @@ class RelayRoute:
             return []
         self.announce_at = now + self._announce_wait
         self._announce_wait = min(2 * self._announce_wait, LONGEST_ANNOUNCE_WAIT)
-        return [SendDatagram(self.local, self._server, self._legs.announce(self.local))]
+        return [SendDatagram(self.local, self.server, self._legs.announce(self.local))]
 
     def show(self, sockets: Sequence[LocalSocket]) -> list[SendDatagram]:
         """Let the server know these legs, so that it can reach us there if we fall silent."""
         if self._legs is None:
             return []
         return [
-            SendDatagram(socket, self._server, self._legs.announce(socket)) for socket in sockets
+            SendDatagram(socket, self.server, self._legs.announce(socket)) for socket in sockets
         ]
 
     def wrap(self, packet: bytes) -> list[SendDatagram]:
@@ -104,7 +116,7 @@ class RelayRoute:
         if self._legs is None or self.local is None:
             return []
         return [
-            SendDatagram(socket, self._server, frame) for socket, frame in self._legs.wrap(packet)
+            SendDatagram(socket, self.server, frame) for socket, frame in self._legs.wrap(packet)
         ]
 
     def receive(
@@ -121,4 +133,4 @@ class RelayRoute:
             self._heard_at = now
         if packet is not None:
             self.announce_at = None
-        return packet, [SendDatagram(socket, self._server, reply) for socket, reply in replies]
+        return packet, [SendDatagram(socket, self.server, reply) for socket, reply in replies]
