@@ -23,6 +23,11 @@ PIN = "sha256:" + "ab" * 32
 HEAVY = ("aioquic", "matplotlib", "numpy", "rich", "cryptography", "asyncio")
 
 
+def naming(*servers: str) -> str:
+    """The words that name several servers."""
+    return " ".join(f"--intermediate {server}" for server in servers)
+
+
 def chosen_by(words: str, monkeypatch: pytest.MonkeyPatch, data: Path) -> PeerOptions:
     """What `p2pquic peer` would do with these words and this data folder."""
     chosen: list[PeerOptions] = []
@@ -57,6 +62,11 @@ def chosen_by(words: str, monkeypatch: pytest.MonkeyPatch, data: Path) -> PeerOp
         (f"peer --pin {PIN} --intermediate 10.0.0.1:65536", "'10.0.0.1:65536' is not an address"),
         (f"peer --pin {PIN} --intermediate 10.0.0.1:0", "has port 0"),
         (f"peer --pin {PIN} --intermediate 0.0.0.0:1", "stands for every address"),
+        (f"peer {naming('10.0.0.1:1', '10.0.0.1:1')}", "the server at 10.0.0.1:1 twice; once will"),
+        (f"peer {naming('localhost:1', '127.0.0.1:1')}", "as localhost:1 and as 127.0.0.1:1"),
+        (f"peer {naming('10.0.0.1:1', 'nonsense')}", "'nonsense' is not an address"),
+        (f"peer {naming(*[f'10.0.0.1:{n}' for n in (1, 2, 3, 4)])}", "a peer can have 3 servers"),
+        (f"peer --pin {PIN} --pin sha256:abc", "is not a key fingerprint"),
         (f"peer --pin {PIN} --cert only.pem", "--cert and --key belong together"),
         (f"peer --pin {PIN} --only {'ab' * 15}", "is no peer id of 32 hexadecimal digits"),
         (f"peer --pin {PIN} --only {'xy' * 16}", "is no peer id of 32 hexadecimal digits"),
@@ -160,15 +170,27 @@ def test_who_has_no_home_is_told_what_to_do(monkeypatch: pytest.MonkeyPatch) -> 
 def test_without_a_pin_the_known_key_is_the_pin(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    assert chosen_by("--intermediate localhost:1", monkeypatch, tmp_path).pin is None
+    (server,) = chosen_by("--intermediate localhost:1", monkeypatch, tmp_path).servers
+    assert not server.pins
     (tmp_path / "p2pquic").mkdir(exist_ok=True)
     (tmp_path / "p2pquic" / "known_servers").write_text(f"localhost:1 sha256:{'cd' * 32}\n")
-    known = chosen_by("--intermediate localhost:1", monkeypatch, tmp_path).pin
-    assert known is not None
-    assert known.key_hash == bytes.fromhex("cd" * 32)
-    told = chosen_by(f"--intermediate localhost:1 --pin {PIN}", monkeypatch, tmp_path).pin
-    assert told is not None
-    assert told.key_hash == bytes.fromhex("ab" * 32), "--pin wins"
+    words = "--intermediate localhost:1 --intermediate 127.0.0.1:2"
+    known, unknown = chosen_by(words, monkeypatch, tmp_path).servers
+    assert (tuple(known.pins), unknown.pins) == ((bytes.fromhex("cd" * 32),), ())
+    assert "line 1 of" in known.pin_advice
+    (told,) = chosen_by(f"--intermediate localhost:1 --pin {PIN}", monkeypatch, tmp_path).servers
+    assert tuple(told.pins) == (bytes.fromhex("ab" * 32),), "--pin wins"
+
+
+def test_each_of_several_servers_may_have_any_of_the_pins(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    other = "sha256:" + "cd" * 32
+    words = f"--intermediate 127.0.0.1:1 --intermediate [::1]:2 --pin {PIN} --pin {other}"
+    servers = chosen_by(words, monkeypatch, tmp_path).servers
+    assert [str(server.address) for server in servers] == ["127.0.0.1:1", "[::1]:2"]
+    for server in servers:
+        assert set(server.pins) == {bytes.fromhex("ab" * 32), bytes.fromhex("cd" * 32)}
 
 
 def test_a_user_is_the_same_peer_again_unless_ephemeral(

@@ -83,33 +83,27 @@ def _run_intermediate(options: argparse.Namespace) -> int:
 
 
 def _run_peer(options: argparse.Namespace) -> int:
-    intermediate = resolve(options.intermediate)
     if (options.cert is None) != (options.key is None):
         raise UsageError("--cert and --key belong together: give both or neither.")
     if options.ephemeral and options.cert is not None:
         raise UsageError("--ephemeral makes a new identity, --cert and --key name one: not both.")
     interfaces = InterfacePreference.parse(options.prefer, options.avoid)
     from p2pquic.peer.known_peers import KnownPeers
-    from p2pquic.peer.known_servers import KnownServers, Pin
+    from p2pquic.peer.known_servers import KnownServers
     from p2pquic.peer.memory import Memory
+    from p2pquic.peer.named_servers import find_servers
     from p2pquic.peer.peer import PeerOptions, run_peer
     from p2pquic.quic.identity import parse_fingerprint
 
-    known_servers = None
-    if options.pin is None:
-        known_servers = KnownServers(data_directory())
-        pin = known_servers.pin(options.intermediate)
-    else:
-        pin = Pin(
-            parse_fingerprint(options.pin),
-            "Correct --pin if whoever runs the server confirms the other key.",
-        )
+    pins = [parse_fingerprint(pin) for pin in options.pin]
+    known_servers = None if pins else KnownServers(data_directory())
+    names = options.intermediate or [DEFAULT_INTERMEDIATE]
+    servers = find_servers(names, pins, known_servers, resolve)
     with _identity(options) as (identity, is_lasting):
         known_peers = KnownPeers(data_directory()) if is_lasting else None
         return run_peer(
             PeerOptions(
-                intermediate=intermediate,
-                pin=pin,
+                servers=tuple(servers.values()),
                 role=options.role,
                 room=options.room,
                 media=options.media,
@@ -119,7 +113,11 @@ def _run_peer(options: argparse.Namespace) -> int:
                 buffer=options.buffer,
                 give_up=options.give_up,
                 identity=identity,
-                memory=Memory(options.intermediate, known_servers, known_peers),
+                memory=Memory(
+                    {str(server.address): name for name, server in servers.items()},
+                    known_servers,
+                    known_peers,
+                ),
                 only=frozenset(options.only),
                 interfaces=interfaces,
                 once=options.once,
@@ -309,13 +307,18 @@ def _add_peer(commands: Commands, traced: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--intermediate",
         metavar="HOST:PORT",
-        default=DEFAULT_INTERMEDIATE,
-        help="the server (default: %(default)s)",
+        action="append",
+        default=[],
+        help="the server; give it again for others, the same to everybody in the room, which then "
+        f"stand in for each other (default: {DEFAULT_INTERMEDIATE})",
     )
     command.add_argument(
         "--pin",
         metavar="sha256:HEX",
-        help="the server's key, as it prints it (default: the key it had when first met)",
+        action="append",
+        default=[],
+        help="the server's key, as it prints it; repeated if each server has its own (default: the "
+        "key it had when first met)",
     )
     command.add_argument("--role", choices=("sender", "receiver", "both"), default="both")
     command.add_argument("--room", metavar="NAME", default="lobby", help="default: %(default)s")

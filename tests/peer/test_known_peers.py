@@ -38,7 +38,7 @@ def test_who_was_not_met_for_longest_makes_room(
 
 
 def test_a_call_says_whether_its_peer_was_met_before(tmp_path: Path) -> None:
-    memory = Memory("localhost:1", None, KnownPeers(tmp_path))
+    memory = Memory({}, None, KnownPeers(tmp_path))
     connected = Connected(BOB, "relay", "client", "00")
     assert memory.notice(connected) == PeerRecognised(BOB, "")
     again = memory.notice(connected)

@@ -89,16 +89,18 @@ def test_processes_do_not_lose_each_others_servers(tmp_path: Path) -> None:
 
 
 def test_only_trust_is_written_down(tmp_path: Path) -> None:
-    memory = Memory(SERVER, KnownServers(tmp_path))
+    memory = Memory({"203.0.113.10:12345": SERVER}, KnownServers(tmp_path))
     assert memory.notice(Registered("a" * 32, "lobby", "203.0.113.5:4433")) is None
     assert not list(tmp_path.iterdir())
     assert memory.notice(ServerTrusted("203.0.113.10:12345", KEY)) is None
     assert KnownServers(tmp_path).pin(SERVER) is not None, "it goes by the name that was typed"
-    assert Memory(SERVER, None).notice(ServerTrusted("203.0.113.10:12345", KEY)) is None
+    assert Memory({}, None).notice(ServerTrusted("203.0.113.10:12345", KEY)) is None
 
 
 def test_a_folder_that_cannot_be_written_is_told_and_ends_no_call(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    told = Memory(SERVER, KnownServers(tmp_path / "file")).notice(ServerTrusted(SERVER, KEY))
+    told = Memory({SERVER: SERVER}, KnownServers(tmp_path / "file")).notice(
+        ServerTrusted(SERVER, KEY)
+    )
     assert isinstance(told, Failed)
     assert "Cannot" in told.message

@@ -89,7 +89,7 @@ class CallWorld:
         identity = Identity.generate()
         session = IntermediateSession(SERVER, identity, os.urandom(32), os.urandom)
         self.server = Host(session, SERVER)
-        server = Server(SERVER.address, frozenset((identity.key_hash,)))
+        server = Server(SERVER.address, (identity.key_hash,))
         config = PeerConfig((server,), "both", "bench", relay=relay)
         self.peers = tuple(
             Host(

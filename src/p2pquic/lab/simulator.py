@@ -123,7 +123,7 @@ class Simulation:
             listen = LocalSocket(address.host, SERVER_PORT, address.interface)
             identity = Identity.generate()
             secret = self._random.randbytes(32)
-            known[name] = Server(listen.address, frozenset((identity.key_hash,)))
+            known[name] = Server(listen.address, (identity.key_hash,))
             return VirtualHost(
                 name,
                 lambda: IntermediateSession(listen, identity, secret, self._random.randbytes),

@@ -34,7 +34,7 @@ class Members:
         return not any(other.get(member.peer) == member for other in others)
 
     def remove(self, server: SocketAddress, peer: str, silent: Collection[SocketAddress]) -> bool:
-        """This server does not list a peer any more; whether it has left, the `silent` not asked."""
+        """This server lists a peer no more; whether it has left, if the `silent` are not asked."""
         for each in (server, *silent):
             self._lists[each].pop(peer, None)
         return not self.servers_of(peer)

@@ -138,12 +138,19 @@ class PairPaths:
         return sorted(unknown, key=ranks.__getitem__)[:MOST_STRAWS]
 
     def legs(
-        self, route: RelayRoute, connection: MultipathConnection, *, hot: bool, doubtful: bool
+        self,
+        route: RelayRoute,
+        selected: PathAddress | None,
+        *,
+        hot: bool,
+        doubtful: bool,
+        alone: bool = True,
     ) -> Sequence[LocalSocket]:
         """The sockets that frames of a relay should leave from, preferred first.
 
         In doubt, of the selected path or of the leg, all of them. In hot manner the relay beside
-        the selected path leaves by another interface than that, and a relay alone by two.
+        the selected path leaves by another interface than that, and the selected one by two if it
+        is the only relay that lives (`alone`).
         """
         usual = route.local
         if usual is None:
@@ -158,12 +165,19 @@ class PairPaths:
         ]
         if not calm:
             return (usual, *others)
-        selected = connection.selected
         if selected is None or selected == route.path:
-            return (usual,) if self._has_another(route, connection) else (usual, *others[:1])
+            return (usual, *others[:1]) if alone else (usual,)
         taken = self.interface_of(selected)
         apart = [each for each in (usual, *others) if each.interface != taken]
         return (apart or [usual])[:1]
+
+    def is_alone(self, route: RelayRoute, connection: MultipathConnection) -> bool:
+        """Whether no relay of another server lives, as far as anybody knows."""
+        return not any(
+            other.path is not None and other.server_answers and connection.is_validated(other.path)
+            for other in self._relays
+            if other is not route
+        )
 
     def is_mute(self, route: RelayRoute, connection: MultipathConnection, now: float) -> bool:
         """Whether what was sent by a relay finds no answer: its leg may be dead."""
@@ -181,14 +195,6 @@ class PairPaths:
             if each.family == usual.family and each.interface != usual.interface
         }
         return list(apart.values())[: MOST_SELECTED - 1]
-
-    def _has_another(self, route: RelayRoute, connection: MultipathConnection) -> bool:
-        """Whether the relay of another server lives, as far as anybody knows."""
-        return any(
-            other.path is not None and other.server_answers and connection.is_validated(other.path)
-            for other in self._relays
-            if other is not route
-        )
 
     def _companions(self, connection: MultipathConnection, now: float) -> list[PathAddress]:
         """The best first; those that got no answer lately last, and each of these in its turn."""

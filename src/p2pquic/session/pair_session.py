@@ -372,7 +372,9 @@ class PairSession:
             if hot and self._paths.is_mute(route, connection, now):
                 route.leg_doubted_until = now + LEG_DOUBT
             doubtful = self.doubted_since is not None or now < route.leg_doubted_until
-            route.use(self._paths.legs(route, connection, hot=hot, doubtful=doubtful))
+            alone = not hot or self._paths.is_alone(route, connection)
+            selected = connection.selected
+            route.use(self._paths.legs(route, selected, hot=hot, doubtful=doubtful, alone=alone))
 
     def _show_legs(self) -> None:
         if self.config.resilience != "lean":

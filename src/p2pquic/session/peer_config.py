@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -24,7 +25,7 @@ class Server:
     """
 
     address: SocketAddress
-    pins: frozenset[bytes] = frozenset()
+    pins: Collection[bytes] = ()
     pin_advice: str = ""
 
 
