@@ -97,6 +97,12 @@ def test_nobody_speaks_to_a_server_that_hears_us_nowhere(hot: bool, doubtful: bo
     assert tuple(paths.legs(route, RELAY, hot=hot, doubtful=doubtful)) == ()
 
 
+def test_with_another_servers_relay_beside_it_one_leg_is_enough_also_in_hot_manner() -> None:
+    paths, route = paths_of(*ALL)
+    assert tuple(paths.legs(route, RELAY, hot=True, doubtful=False, alone=False)) == (WLAN,)
+    assert tuple(paths.legs(route, RELAY, hot=True, doubtful=True, alone=False)) == ALL
+
+
 def test_a_usual_leg_that_was_not_heard_since_the_doubt_is_not_alone() -> None:
     paths, route = paths_of(*ALL)
     route.doubt(5.0)

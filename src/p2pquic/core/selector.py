@@ -156,7 +156,7 @@ def _independence(current: PathAddress, interface: str, other: Candidate) -> int
     if isinstance(current, DirectPath) and isinstance(other.path, DirectPath):
         return apart + (current.remote.host != other.path.remote.host)
     if isinstance(current, RelayPath) and isinstance(other.path, RelayPath):
-        return apart + (current.server != other.path.server)
+        return apart or int(current.server != other.path.server)
     return apart or int(current.kind != other.path.kind)
 
 

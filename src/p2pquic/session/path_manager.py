@@ -266,7 +266,7 @@ class PathManager:
         if isinstance(path, DirectPath):
             self._doubt(path, now)
         else:
-            self._relays.doubt(path, now)
+            self._relays.doubt(self._connection, path, now)
         self._change(choice.path, "nothing comes through the path before", now)
 
     def _doubt_standbys(self, now: float) -> None:

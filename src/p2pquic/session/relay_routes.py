@@ -86,10 +86,16 @@ class RelayRoutes:
             if path in connection.paths or connection.open_path(path, proven_rtt=None, now=now):
                 _ask(connection, path, standby, now)
 
-    def doubt(self, path: RelayPath, now: float) -> None:
-        """It was silent under the call: it is the last choice until it is heard again."""
+    def doubt(self, connection: MultipathConnection, path: RelayPath, now: float) -> None:
+        """It was silent under the call: it is the last choice until it answers.
+
+        Where there is another, what is heard of it by and by does not count: that may be old.
+        """
         standby = self._standbys[path.server]
         standby.ask_at = standby.asked_at = standby.silent_from = now
+        standby.wait = FIRST_WAIT
+        if len(self) > 1:
+            connection.doubt(path)
 
     def is_silent(self, connection: MultipathConnection, path: PathAddress, now: float) -> bool:
         """Whether an open path is a relay that does not answer, or whose server does not."""
