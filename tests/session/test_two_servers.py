@@ -219,6 +219,19 @@ def test_a_peer_that_was_started_anew_is_called_anew_once() -> None:
     assert call.hears()
 
 
+def test_that_the_second_server_introduces_a_pair_later_does_not_begin_its_call_anew() -> None:
+    """Who is met there first is `Wanted` by the other; what follows an outage must not be a call."""
+    call = Meeting("break-before-make").begins()
+    call.apply(Change(0.0, "link_dies", "wlan0"))
+    call.run_for(1.5)
+    call.apply(Change(0.0, "link_recovers", "wlan0"))
+    call.run_for(1.5)
+    assert call.hears()
+    for name in ENDS:
+        assert len(call.hosts[name].records(Connected)) == 1
+        assert not call.told(call.hosts[name], Closed)
+
+
 def test_who_leaves_while_a_server_is_away_has_left() -> None:
     call = Meeting("break-before-make").begins()
     call.dies(call.near)
