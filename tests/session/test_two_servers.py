@@ -139,6 +139,19 @@ def test_a_direct_call_moves_through_the_server_that_is_left(later: float) -> No
         assert last.kind == "direct"
 
 
+@pytest.mark.parametrize("after", [0.08, 0.16, 0.24])
+def test_a_call_whose_handshake_hangs_on_a_dead_server_begins_anew_by_the_other(
+    after: float,
+) -> None:
+    call = Meeting("relay-only")
+    call.start()
+    call.run_until(ORIGIN + call.scenario.stagger + after)
+    call.dies(call.near)
+    call.run_for(5.0)
+    assert call.hears()
+    assert call.serves(call.far)
+
+
 def test_a_server_that_is_not_there_holds_up_nothing_and_serves_when_it_comes() -> None:
     call = Meeting("relay-only")
     call.dies(call.near)
@@ -220,7 +233,7 @@ def test_a_peer_that_was_started_anew_is_called_anew_once() -> None:
 
 
 def test_that_the_second_server_introduces_a_pair_later_does_not_begin_its_call_anew() -> None:
-    """Who is met there first is `Wanted` by the other; what follows an outage must not be a call."""
+    """Who is met there first is `Wanted` by the other: that must not end a call in its next doubt."""
     call = Meeting("break-before-make").begins()
     call.apply(Change(0.0, "link_dies", "wlan0"))
     call.run_for(1.5)

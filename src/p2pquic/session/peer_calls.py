@@ -148,6 +148,18 @@ class PeerCalls:
         self._pairs[member.peer] = pair
         self._links.send(Connect(member.peer), self._members.servers_of(member.peer))
 
+    def begin_elsewhere(self, server: SocketAddress, now: float) -> None:
+        """This server is away: a call whose handshake may hang on its relay begins anew by others.
+
+        The other end finds the same. Paths cannot change before both ends are authenticated.
+        """
+        for peer, pair in list(self._pairs.items()):
+            if pair.is_connected or pair.is_over or server not in pair.introduced_by:
+                continue
+            if any(other != server for other in self._members.servers_of(peer)):
+                del self._pairs[peer]
+                self._call(pair.config.other, now)
+
     def on_wanted(self, server: SocketAddress, peer: str) -> None:
         """A member wants a call. If this server introduced us before, its half of ours is over."""
         pair, member = self._pairs.get(peer), self._members.get(peer)

@@ -81,6 +81,7 @@ class PeerSession:
         self._told_observed: list[tuple[LocalSocket, SocketAddress]] = []
         self._frame = 0
         self._media_started = False
+        self._silent: list[SocketAddress] = []  # the servers that did not answer when last seen
         self._told_failure: str | None = None  # of all servers
         self._drops = DropLimit()
 
@@ -250,6 +251,10 @@ class PeerSession:
         sends: list[SendDatagram] = []
         others: list[Action] = []
         self._calls.call_newcomers(now)
+        before, self._silent = self._silent, self._links.silent
+        for server in self._silent:
+            if server not in before:
+                self._calls.begin_elsewhere(server, now)
         for pair in self._calls:
             sends += pair.flush(now)
             for action in pair.drain():
