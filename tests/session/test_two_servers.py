@@ -233,7 +233,7 @@ def test_a_peer_that_was_started_anew_is_called_anew_once() -> None:
 
 
 def test_that_the_second_server_introduces_a_pair_later_does_not_begin_its_call_anew() -> None:
-    """Who is met there first is `Wanted` by the other: that must not end a call in its next doubt."""
+    """Who is met there first is told to be `Wanted`; that must not end a call in its next doubt."""
     call = Meeting("break-before-make").begins()
     call.apply(Change(0.0, "link_dies", "wlan0"))
     call.run_for(1.5)
