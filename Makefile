@@ -21,7 +21,7 @@ BIN := .venv/bin
 READY := .venv/.ready
 SOUND := .venv/.sound
 P2PQUIC := $(BIN)/p2pquic
-FINGERPRINT := $(BIN)/python -m p2pquic.intermediate.certificate $(CERT) $(KEY)
+FINGERPRINT := $(BIN)/python -m p2pquic.trust.server_identity $(CERT) $(KEY)
 # The pin of a server on this machine can be read from its certificate. Any other is PIN, or the key
 # it has when it is first met.
 ON_THIS_MACHINE := $(filter 127.% localhost:% [::1]:%,$(INTERMEDIATE_ADDR))

@@ -11,12 +11,12 @@ from pathlib import Path
 import pytest
 
 from p2pquic import __version__
-from p2pquic.cli import data_directory, main, resolve
+from p2pquic.cli import main
 from p2pquic.core.addresses import SocketAddress
 from p2pquic.core.errors import UsageError
 from p2pquic.core.jitter_buffer import DelayBounds
-from p2pquic.core.preference import InterfacePreference
 from p2pquic.core.trace import Connected
+from p2pquic.net.resolving import data_directory, resolve
 from p2pquic.peer.peer import PeerOptions
 
 PIN = "sha256:" + "ab" * 32
@@ -62,10 +62,10 @@ def chosen_by(words: str, monkeypatch: pytest.MonkeyPatch, data: Path) -> PeerOp
         (f"peer --pin {PIN} --intermediate 10.0.0.1:65536", "'10.0.0.1:65536' is not an address"),
         (f"peer --pin {PIN} --intermediate 10.0.0.1:0", "has port 0"),
         (f"peer --pin {PIN} --intermediate 0.0.0.0:1", "stands for every address"),
-        (f"peer {naming('10.0.0.1:1', '10.0.0.1:1')}", "the server at 10.0.0.1:1 twice; once will"),
-        (f"peer {naming('localhost:1', '127.0.0.1:1')}", "as localhost:1 and as 127.0.0.1:1"),
+        (f"peer {naming('10.0.0.1:1', '10.0.0.1:1')}", "The server 10.0.0.1:1 is named twice"),
+        (f"peer {naming('localhost:1', '127.0.0.1:1')}", "localhost:1 and 127.0.0.1:1 are the same server"),
         (f"peer {naming('10.0.0.1:1', 'nonsense')}", "'nonsense' is not an address"),
-        (f"peer {naming(*[f'10.0.0.1:{n}' for n in (1, 2, 3, 4)])}", "a peer can have 3 servers"),
+        (f"peer {naming(*[f'10.0.0.1:{n}' for n in (1, 2, 3, 4)])}", "a peer can have 1 to 3"),
         (f"peer --pin {PIN} --pin sha256:abc", "is not a key fingerprint"),
         (f"peer --pin {PIN} --cert only.pem", "--cert and --key belong together"),
         (f"peer --pin {PIN} --only {'ab' * 15}", "is no peer id of 32 hexadecimal digits"),
@@ -137,8 +137,9 @@ def test_interfaces_are_preferred_and_avoided_by_pattern(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     chosen = chosen_by(f"--pin {PIN} --prefer eth0,wlan* --avoid rmnet0", monkeypatch, tmp_path)
-    assert chosen.interfaces == InterfacePreference(("eth0", "wlan*"), ("rmnet0",))
-    assert chosen_by(f"--pin {PIN}", monkeypatch, tmp_path).interfaces == InterfacePreference()
+    assert (chosen.prefer, chosen.avoid) == ("eth0,wlan*", "rmnet0")
+    neither = chosen_by(f"--pin {PIN}", monkeypatch, tmp_path)
+    assert (neither.prefer, neither.avoid) == (None, None)
 
 
 def test_the_version_is_told(capsys: pytest.CaptureFixture[str]) -> None:
@@ -165,32 +166,6 @@ def test_who_has_no_home_is_told_what_to_do(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(Path, "home", homeless)
     with pytest.raises(UsageError, match="Set XDG_DATA_HOME"):
         data_directory()
-
-
-def test_without_a_pin_the_known_key_is_the_pin(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    (server,) = chosen_by("--intermediate localhost:1", monkeypatch, tmp_path).servers
-    assert not server.pins
-    (tmp_path / "p2pquic").mkdir(exist_ok=True)
-    (tmp_path / "p2pquic" / "known_servers").write_text(f"localhost:1 sha256:{'cd' * 32}\n")
-    words = "--intermediate localhost:1 --intermediate 127.0.0.1:2"
-    known, unknown = chosen_by(words, monkeypatch, tmp_path).servers
-    assert (tuple(known.pins), unknown.pins) == ((bytes.fromhex("cd" * 32),), ())
-    assert "line 1 of" in known.pin_advice
-    (told,) = chosen_by(f"--intermediate localhost:1 --pin {PIN}", monkeypatch, tmp_path).servers
-    assert tuple(told.pins) == (bytes.fromhex("ab" * 32),), "--pin wins"
-
-
-def test_each_of_several_servers_may_have_any_of_the_pins(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    other = "sha256:" + "cd" * 32
-    words = f"--intermediate 127.0.0.1:1 --intermediate [::1]:2 --pin {PIN} --pin {other}"
-    servers = chosen_by(words, monkeypatch, tmp_path).servers
-    assert [str(server.address) for server in servers] == ["127.0.0.1:1", "[::1]:2"]
-    for server in servers:
-        assert set(server.pins) == {bytes.fromhex("ab" * 32), bytes.fromhex("cd" * 32)}
 
 
 def test_a_user_is_the_same_peer_again_unless_ephemeral(

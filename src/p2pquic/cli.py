@@ -12,7 +12,6 @@ import argparse
 import math
 import os
 import signal
-import socket
 import sys
 import traceback
 from collections.abc import Iterator, Sequence
@@ -21,10 +20,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from p2pquic import __version__
-from p2pquic.core.addresses import SocketAddress, parse_socket_address
-from p2pquic.core.errors import InvalidAddressError, P2PQuicError, UsageError
+from p2pquic.core.errors import P2PQuicError, UsageError
 from p2pquic.core.jitter_buffer import DelayBounds
 from p2pquic.core.preference import InterfacePreference
+from p2pquic.net.resolving import data_directory, resolve
 
 DONE, FAILED, WRONG_USAGE = 0, 1, 2
 DEFAULT_LISTEN = "0.0.0.0:12345"
@@ -69,7 +68,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run_intermediate(options: argparse.Namespace) -> int:
-    listen = _look_up(options.listen)
     if options.cert is None and options.key is None:
         options.cert = data_directory() / "intermediate.pem"
         options.key = data_directory() / "intermediate.key"
@@ -78,7 +76,7 @@ def _run_intermediate(options: argparse.Namespace) -> int:
     from p2pquic.intermediate.server import IntermediateOptions, run_intermediate
 
     return run_intermediate(
-        IntermediateOptions(listen, Path(options.cert), Path(options.key), options.trace)
+        IntermediateOptions(options.listen, Path(options.cert), Path(options.key), options.trace)
     )
 
 
@@ -87,23 +85,16 @@ def _run_peer(options: argparse.Namespace) -> int:
         raise UsageError("--cert and --key belong together: give both or neither.")
     if options.ephemeral and options.cert is not None:
         raise UsageError("--ephemeral makes a new identity, --cert and --key name one: not both.")
-    interfaces = InterfacePreference.parse(options.prefer, options.avoid)
-    from p2pquic.peer.known_peers import KnownPeers
-    from p2pquic.peer.known_servers import KnownServers
+    _check_words_of_peer(options)
     from p2pquic.peer.memory import Memory
-    from p2pquic.peer.named_servers import find_servers
     from p2pquic.peer.peer import PeerOptions, run_peer
-    from p2pquic.quic.identity import parse_fingerprint
+    from p2pquic.trust.known_peers import KnownPeers
 
-    pins = [parse_fingerprint(pin) for pin in options.pin]
-    known_servers = None if pins else KnownServers(data_directory())
-    names = options.intermediate or [DEFAULT_INTERMEDIATE]
-    servers = find_servers(names, pins, known_servers, resolve)
     with _identity(options) as (identity, is_lasting):
-        known_peers = KnownPeers(data_directory()) if is_lasting else None
         return run_peer(
             PeerOptions(
-                servers=tuple(servers.values()),
+                intermediate=options.intermediate or [DEFAULT_INTERMEDIATE],
+                pin=options.pin,
                 role=options.role,
                 room=options.room,
                 media=options.media,
@@ -113,24 +104,31 @@ def _run_peer(options: argparse.Namespace) -> int:
                 buffer=options.buffer,
                 give_up=options.give_up,
                 identity=identity,
-                memory=Memory(
-                    {str(server.address): name for name, server in servers.items()},
-                    known_servers,
-                    known_peers,
-                ),
+                memory=Memory(KnownPeers(data_directory()) if is_lasting else None),
                 only=frozenset(options.only),
-                interfaces=interfaces,
+                prefer=options.prefer,
+                avoid=options.avoid,
                 once=options.once,
                 trace=options.trace,
             )
         )
 
 
+def _check_words_of_peer(options: argparse.Namespace) -> None:
+    """Say what is wrong with them before a key is made or a sound card asked."""
+    InterfacePreference.parse(options.prefer, options.avoid)
+    from p2pquic.api.named_servers import choose_pins, find_servers
+    from p2pquic.trust.known_servers import KnownServers
+
+    names = options.intermediate or [DEFAULT_INTERMEDIATE]
+    find_servers(choose_pins(names, options.pin, KnownServers(data_directory())), resolve)
+
+
 @contextmanager
 def _identity(options: argparse.Namespace) -> Iterator[tuple[Identity, bool]]:
     """Who a peer is, and whether that is the lasting identity: nobody else's meanwhile."""
-    from p2pquic.peer.lasting_identity import lasting_identity
     from p2pquic.quic.identity import Identity
+    from p2pquic.trust.lasting_identity import lasting_identity
 
     if options.cert is not None:
         yield Identity.load(Path(options.cert), Path(options.key)), False
@@ -167,52 +165,6 @@ def _run_bench(options: argparse.Namespace) -> int:
     from p2pquic.bench.command import run_bench
 
     return run_bench(options.names, repeats=options.repeats, scale=options.scale)
-
-
-def resolve(text: str) -> SocketAddress:
-    """Read HOST:PORT, asking the resolver if HOST is a name.
-
-    Raises:
-        UsageError: no such name, no address in it, or a port that no server can have.
-    """
-    address = _look_up(text)
-    if address.port == 0:
-        raise UsageError(f"{text} has port 0, where no server can be.")
-    if address.host in ("0.0.0.0", "::"):
-        raise UsageError(f"{address.host} stands for every address; name one the server has.")
-    return address
-
-
-def _look_up(text: str) -> SocketAddress:
-    host, _, port = text.rpartition(":")
-    try:
-        return parse_socket_address(text)
-    except InvalidAddressError:
-        if not host or ":" in host or not port.isdecimal() or int(port) > 65535:
-            raise
-    try:
-        found = socket.getaddrinfo(host, int(port), type=socket.SOCK_DGRAM)
-    except (OSError, UnicodeError) as error:
-        raise UsageError(f"Cannot find the host {host!r}: {error}.") from None
-    found.sort(key=lambda entry: entry[0] != socket.AF_INET)  # what a server listens on by default
-    return SocketAddress(str(found[0][4][0]), int(port))
-
-
-def data_directory() -> Path:
-    """Where this user's programs keep their data (XDG base directory specification).
-
-    Raises:
-        UsageError: this user has no home directory.
-    """
-    told = Path(os.environ.get("XDG_DATA_HOME", ""))
-    if told.is_absolute():  # any other is to be ignored
-        return told / "p2pquic"
-    try:
-        return Path.home() / ".local" / "share" / "p2pquic"
-    except RuntimeError:
-        raise UsageError(
-            "You have no home directory to keep keys in. Set XDG_DATA_HOME to a folder of yours."
-        ) from None
 
 
 def _buffer(text: str) -> DelayBounds:

@@ -9,8 +9,8 @@ import pytest
 
 from p2pquic.core.errors import UsageError
 from p2pquic.core.trace import Entry, Failed, Listening, MemberJoined, MemberLeft, Observed
-from p2pquic.intermediate.certificate import load_or_create_identity, load_or_create_secret
 from p2pquic.intermediate.server import sentence
+from p2pquic.trust.server_identity import load_or_create_identity, load_or_create_secret
 
 
 def test_the_identity_is_made_once_and_then_kept(

@@ -11,8 +11,8 @@ from aioquic.quic.connection import QuicConnectionError, QuicReceiveContext
 from aioquic.quic.packet import QuicFrameType
 
 from p2pquic.quic import events
-from p2pquic.quic.config import ConnectionConfig
-from p2pquic.quic.connection import MOST_UNSENT, MultipathConnection
+from p2pquic.quic.config import FOR_MESSAGES, ConnectionConfig
+from p2pquic.quic.connection import MultipathConnection
 from p2pquic.quic.frames import PathClass, PathSelect
 from p2pquic.quic.identity import Identity
 from tests.quic.pair import End, Pair, direct, relay
@@ -53,8 +53,8 @@ def test_who_does_not_read_cannot_make_us_remember_for_ever() -> None:
     pair = Pair()
     pair.cut_both(relay())
     for _ in range(100):
-        pair.server.connection.send_stream_data(1, bytes(MOST_UNSENT // 50))
-    assert len(pair.server.connection._streams[1].sender._buffer) <= MOST_UNSENT * 1.1
+        pair.server.connection.send_stream_data(1, bytes(FOR_MESSAGES.unsent // 50))
+    assert len(pair.server.connection._streams[1].sender._buffer) <= FOR_MESSAGES.unsent * 1.1
 
 
 def test_retiring_every_connection_id_is_a_violation_and_not_a_crash() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from p2pquic.core.addresses import LocalSocket, SocketAddress
+from p2pquic.core.application import News
 from p2pquic.core.trace import Record
 
 
@@ -38,6 +39,14 @@ class StopMedia:
 
 
 @dataclass(frozen=True, slots=True)
+class TellApplication:
+    """Give the application news of its call with `remote`."""
+
+    remote: str
+    news: News
+
+
+@dataclass(frozen=True, slots=True)
 class Log:
     """Write this record to the trace."""
 
@@ -52,4 +61,4 @@ class Finish:
     failed: bool = False
 
 
-Action = SendDatagram | StartMedia | PlayMedia | StopMedia | Log | Finish
+Action = SendDatagram | StartMedia | PlayMedia | StopMedia | TellApplication | Log | Finish

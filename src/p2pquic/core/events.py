@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from p2pquic.core.addresses import LocalSocket, SocketAddress
+from p2pquic.core.application import Request
 
 Resilience = Literal["lean", "hedged", "hot"]
 """Whether frames are duplicated: never, while a path is in doubt, or always on two paths."""
@@ -54,6 +55,14 @@ class ResilienceChosen:
 
 
 @dataclass(frozen=True, slots=True)
+class Requested:
+    """The application asks something of its call with `remote`."""
+
+    remote: str
+    request: Request
+
+
+@dataclass(frozen=True, slots=True)
 class HangUpRequested:
     """The person, or a signal, ends it: say goodbye and finish."""
 
@@ -66,5 +75,6 @@ Event = (
     | MediaPacketReady
     | DeadlinePassed
     | ResilienceChosen
+    | Requested
     | HangUpRequested
 )

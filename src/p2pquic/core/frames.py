@@ -20,12 +20,31 @@ MEMORY = 1.2  # seconds; the window, and the time that news of a path's return m
 MOST_FRAMES = 64  # somewhat more than that holds at 50 frames/s; bounds a source run wild
 
 
+AUDIO_FLOW, DATAGRAM_FLOW = 0, 1  # what a call sends unreliably: audio, and the application's own
+
+
 class Frame(NamedTuple):
-    """One audio frame: its number from 0, the RTP packet, and when it was due (seconds)."""
+    """One audio frame: its number from 0, the RTP packet, and when it was due (seconds).
+
+    A datagram of the application is treated alike, in a flow of its own.
+    """
 
     seq: int
     payload: bytes
     due: float
+    flow: int = AUDIO_FLOW
+
+    @property
+    def id(self) -> FrameId:
+        """What tells it from every other frame of a call."""
+        return FrameId(self.flow, self.seq)
+
+
+class FrameId(NamedTuple):
+    """A frame of a call, by its flow and its number in that."""
+
+    flow: int
+    seq: int
 
 
 @dataclass(slots=True)

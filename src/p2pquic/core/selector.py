@@ -1,6 +1,7 @@
 """Which path the next packet takes, and which others share least with it: pure rules.
 
     current path gone ------------> the best that is proved
+    a path is pinned -------------> that one, while it lives
     on the relay, direct works ---> the best direct path, whichever end sees it first
     by an interface we avoid -----> one that is not, be it the relay
     by another than we prefer ----> a direct path by that one, whatever its round trip
@@ -10,6 +11,8 @@ A path that has proved nothing is never selected: what is tried out gets duplica
 direct is better than the relay, then the interface that is preferred, then the shorter round trip.
 Only the leading end (the QUIC client, like ICE's controlling agent, RFC 8445 section 6.1.1) moves
 for the sake of speed: two ends that measure a little differently would pull against each other.
+
+A pin is for our end; where both have one, the leading end's holds.
 
 For the same reason the end that does not lead follows its preference only to paths to the same
 address of the other end: it chooses among its own interfaces, and leaves the other's choice alone.
@@ -35,7 +38,7 @@ class Candidate:
     `proven`: the other end answered on it, and nothing has cast doubt on that since. `rtt` in
     seconds, None if never measured. `fresh`: it showed within the last second or so that it lives.
     `interface` is the one it leaves by, `order` its place in our preference (0 is the best), and
-    `avoided` one for when nothing else lives.
+    `avoided` one for when nothing else lives. `pinned`: the application wants it and no other.
     """
 
     path: PathAddress
@@ -45,6 +48,7 @@ class Candidate:
     interface: str = ""
     order: int = 0
     avoided: bool = False
+    pinned: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +98,10 @@ def _choose_freely(
     here: Candidate, lively: Sequence[Candidate], *, leads: bool, yields: bool
 ) -> Choice | None:
     """What is better than the path we are on, which lives."""
+    pinned = next((each for each in lively if each.pinned), None)
+    if pinned is not None and (leads or not yields):
+        is_there = pinned.path == here.path
+        return None if is_there else Choice(pinned.path, "this path is pinned", insists=True)
     ours = [each for each in lively if is_ours_alone(here.path, each.path)]
     relays = [each for each in lively if each.path.kind == "relay"]
     best = min([*ours, *relays] if yields else lively, key=_rank, default=here)
@@ -160,9 +168,10 @@ def _independence(current: PathAddress, interface: str, other: Candidate) -> int
     return apart or int(current.kind != other.path.kind)
 
 
-def _rank(candidate: Candidate) -> tuple[bool, bool, bool, int, float, str]:
+def _rank(candidate: Candidate) -> tuple[bool, bool, bool, bool, int, float, str]:
     return (
         not candidate.proven,
+        not candidate.pinned,
         candidate.avoided,
         candidate.path.kind == "relay",
         candidate.order,

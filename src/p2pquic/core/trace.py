@@ -173,6 +173,17 @@ class PathValidated(Record):
 
 
 @dataclass(frozen=True)
+class PathProbed(Record):
+    """A path that a program asked about answered after `rtt_ms`."""
+
+    event = "path_probed"
+    path: str
+    kind: PathKind
+    remote: str
+    rtt_ms: float
+
+
+@dataclass(frozen=True)
 class PathAbandoned(Record):
     """A path is given up and its connection id retired."""
 

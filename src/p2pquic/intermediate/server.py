@@ -1,33 +1,24 @@
-"""The process of the intermediate server: one socket and one IntermediateSession.
-
-It decides nothing; who it is lies on disk, see certificate.py.
-"""
+"""The process of the intermediate server: what the library serves, told to a person."""
 
 from __future__ import annotations
 
-import os
 import sys
-import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from p2pquic.core.addresses import LocalSocket, SocketAddress
-from p2pquic.core.trace import Entry, Failed, Listening, MemberJoined, MemberLeft
-from p2pquic.intermediate.certificate import load_or_create_identity, load_or_create_secret
+import p2pquic
+from p2pquic.events import Entry, Failed, Listening, MemberJoined, MemberLeft
 from p2pquic.net import process
-from p2pquic.net.driver import Driver
 from p2pquic.net.trace_file import STANDARD_OUTPUT, TraceFile
-from p2pquic.quic.identity import Identity
-from p2pquic.session.intermediate_session import IntermediateSession
 
-WILDCARDS = ("0.0.0.0", "::")
+WILDCARDS = ("0.0.0.0", "[::]")
 
 
 @dataclass(frozen=True)
 class IntermediateOptions:
     """What a person chooses."""
 
-    listen: SocketAddress
+    listen: str
     certificate_file: Path
     key_file: Path
     trace: str | None = None
@@ -39,12 +30,10 @@ def run_intermediate(options: IntermediateOptions) -> int:
     Raises:
         P2PQuicError: with the sentence to show.
     """
-    identity = load_or_create_identity(options.certificate_file, options.key_file)
-    secret = load_or_create_secret(options.key_file.with_suffix(".secret"))
-    return process.run(_serve(options, identity, secret))
+    return process.run(_serve(options))
 
 
-async def _serve(options: IntermediateOptions, identity: Identity, secret: bytes) -> int:
+async def _serve(options: IntermediateOptions) -> int:
     trace = TraceFile(options.trace)
     stream = sys.stderr if options.trace == STANDARD_OUTPUT else sys.stdout
 
@@ -54,21 +43,19 @@ async def _serve(options: IntermediateOptions, identity: Identity, secret: bytes
         if text is not None:
             print(text, file=stream, flush=True)
 
-    driver = Driver(write)
-    process.on_stop_signal(driver.hang_up)
     try:
-        listen = driver.sockets.listen(options.listen)
-        driver.record(Listening(str(listen.address), identity.fingerprint))
-        print(_invitation(listen, identity), file=stream, flush=True)
-        unix_origin = time.time() - time.monotonic()
-        driver.run(IntermediateSession(listen, identity, secret, os.urandom, unix_origin))
-        finish = await driver.wait_until_finished()
+        async with p2pquic.serve(
+            options.listen,
+            certificate=options.certificate_file,
+            key=options.key_file,
+            on_event=write,
+        ) as server:
+            process.on_stop_signal(server.hang_up)
+            print(_invitation(server), file=stream, flush=True)
+            await server.wait_closed()
     finally:
-        driver.close()
         trace.close()
-    if finish.failed:
-        print(finish.reason, file=sys.stderr)
-    return 1 if finish.failed else 0
+    return 0
 
 
 def sentence(entry: Entry) -> str | None:
@@ -85,13 +72,12 @@ def sentence(entry: Entry) -> str | None:
     return None
 
 
-def _invitation(listen: LocalSocket, identity: Identity) -> str:
+def _invitation(server: p2pquic.Server) -> str:
     """The command that brings a peer here."""
-    address = str(listen.address)
-    if listen.host in WILDCARDS:
-        address = f"ADDRESS-OF-THIS-MACHINE:{listen.port}"
+    host, _, port = server.address.rpartition(":")
+    address = f"ADDRESS-OF-THIS-MACHINE:{port}" if host in WILDCARDS else server.address
     return (
         "A peer joins with:\n"
-        f"  p2pquic peer --intermediate {address} --pin {identity.fingerprint} "
+        f"  p2pquic peer --intermediate {address} --pin {server.fingerprint} "
         "--role receiver --room NAME"
     )

@@ -19,8 +19,17 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import assert_never
 
-from p2pquic.core.actions import Finish, Log, PlayMedia, SendDatagram, StartMedia, StopMedia
+from p2pquic.core.actions import (
+    Finish,
+    Log,
+    PlayMedia,
+    SendDatagram,
+    StartMedia,
+    StopMedia,
+    TellApplication,
+)
 from p2pquic.core.addresses import LocalAddress, LocalSocket
+from p2pquic.core.application import News, Request
 from p2pquic.core.deadlines import earliest
 from p2pquic.core.errors import P2PQuicError
 from p2pquic.core.events import (
@@ -29,6 +38,7 @@ from p2pquic.core.events import (
     Event,
     HangUpRequested,
     MediaPacketReady,
+    Requested,
     Resilience,
     SocketsChanged,
 )
@@ -76,6 +86,7 @@ class VirtualHost:
     wake_at: float | None = None
     frames: int = 0
     finished: str | None = None
+    on_news: Callable[[str, News], None] | None = None  # what its program does with it
     machine: Machine = field(init=False)
 
     def __post_init__(self) -> None:
@@ -223,6 +234,11 @@ class Simulation:
         if change.is_announced:
             self._refresh_sockets(self.hosts[change.host])
 
+    def schedule_changes(self, begin: float) -> None:
+        """Have the scenario's changes happen, the first ones at `begin`."""
+        for change in timeline(self.scenario, self.seed):
+            self.at(begin + change.at, lambda change=change: self.apply(change))  # type: ignore[misc]
+
     def stop(self, host: VirtualHost, *, kindly: bool) -> None:
         """End a host's program: it says goodbye, or it is killed."""
         if kindly:
@@ -282,11 +298,18 @@ class Simulation:
                     self.at(begin, lambda machine=host.machine: self._tick(host, machine))  # type: ignore[misc]
                 case Finish(reason):
                     host.finished = reason
+                case TellApplication(remote, news):
+                    if host.on_news is not None:
+                        host.on_news(remote, news)
                 case PlayMedia() | StopMedia():
                     pass
                 case _:
                     assert_never(action)
         host.wake_at = None if host.finished is not None else host.machine.deadline
+
+    def request(self, host: VirtualHost, remote: str, request: Request) -> None:
+        """The program on a host asks something of its call with `remote`."""
+        self._feed(host, Requested(remote, request))
 
     def _tick(self, host: VirtualHost, machine: Machine) -> None:
         """The source's next frame, and the one after, as long as its program runs."""

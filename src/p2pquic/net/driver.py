@@ -24,8 +24,10 @@ from p2pquic.core.actions import (
     SendDatagram,
     StartMedia,
     StopMedia,
+    TellApplication,
 )
 from p2pquic.core.addresses import LocalAddress
+from p2pquic.core.application import News
 from p2pquic.core.events import (
     DatagramReceived,
     DeadlinePassed,
@@ -35,12 +37,12 @@ from p2pquic.core.events import (
 )
 from p2pquic.core.machine import Machine
 from p2pquic.core.trace import AddressChanged, Closed, Entry, Record
-from p2pquic.net.process import on_callback_error
 from p2pquic.net.udp import UdpSockets
 
 FAREWELL_LIMIT = 0.5  # seconds a session may take to say goodbye; the rest is for closing files
 
 WriteEntry = Callable[[Entry], None]
+TakeNews = Callable[[str, News], None]
 
 
 class MediaSink(Protocol):
@@ -62,8 +64,9 @@ class MediaSink(Protocol):
 class Driver:
     """Runs one session in the running asyncio loop, until it finishes."""
 
-    def __init__(self, write: WriteEntry) -> None:
+    def __init__(self, write: WriteEntry, take_news: TakeNews | None = None) -> None:
         self._write = write
+        self._take_news = take_news
         self._media: MediaSink | None = None
         self._loop = asyncio.get_running_loop()
         self._session: Machine | None = None
@@ -73,7 +76,6 @@ class Driver:
         self._finished: asyncio.Future[Finish] = self._loop.create_future()
         self._addresses: tuple[LocalAddress, ...] = ()
         self.sockets = UdpSockets(self._on_datagram, self.record, on_read=self._arm)
-        on_callback_error(self.fail)
 
     def run(self, session: Machine, media: MediaSink | None = None) -> None:
         """Start feeding `session`: first what was reported before it was there."""
@@ -115,9 +117,22 @@ class Driver:
         if not self._finished.done():
             self._finished.set_exception(error)
 
+    def on_finished(self, tell: Callable[[str], None]) -> None:
+        """Call `tell(reason)` when the session has come to its end, or to grief."""
+
+        def done(finished: asyncio.Future[Finish]) -> None:
+            error = finished.exception()
+            tell(str(error) if error is not None else finished.result().reason)
+
+        self._finished.add_done_callback(done)
+
     async def wait_until_finished(self) -> Finish:
         """The session's own end, or the error that ended it."""
         return await asyncio.shield(self._finished)
+
+    async def wait_until_over(self) -> None:
+        """The end, whatever it is."""
+        await asyncio.wait([self._finished])
 
     def close(self) -> None:
         """Feed nothing any more and close the sockets."""
@@ -127,11 +142,15 @@ class Driver:
 
     def _feed_waiting(self) -> None:
         self._handling = True
-        while self._waiting and self._session is not None and not self._finished.done():
-            event = self._waiting.popleft()
-            for action in self._session.handle(event, time.monotonic()):
-                self._perform(action)
-        self._handling = False
+        try:
+            while self._waiting and self._session is not None and not self._finished.done():
+                event = self._waiting.popleft()
+                for action in self._session.handle(event, time.monotonic()):
+                    self._perform(action)
+        except Exception as error:  # a bug: whoever waits for the end hears of it
+            self.fail(error)
+        finally:
+            self._handling = False
 
     def _perform(self, action: Action) -> None:
         match action:
@@ -139,6 +158,9 @@ class Driver:
                 self.sockets.send(local, remote, data)
             case PlayMedia(remote, rtp):
                 self._media_sink.play(remote, rtp)
+            case TellApplication(remote, news):
+                if self._take_news is not None:
+                    self._take_news(remote, news)
             case Log(record):
                 self.record(record)
             case StartMedia():

@@ -1,4 +1,4 @@
-"""What a peer keeps from one run for the next: it reads the trace and writes down whom it met.
+"""Whom a peer met, from one run to the next: it reads the trace and writes them down.
 
 It hears of nobody who has not proved to hold a key.
 """
@@ -6,42 +6,27 @@ It hears of nobody who has not proved to hold a key.
 from __future__ import annotations
 
 import datetime
-from collections.abc import Mapping
 
 from p2pquic.core.errors import UsageError
-from p2pquic.core.trace import Connected, Failed, PeerRecognised, Record, ServerTrusted
-from p2pquic.peer.known_peers import KnownPeers
-from p2pquic.peer.known_servers import KnownServers
+from p2pquic.events import Connected, Failed, PeerRecognised, Record
+from p2pquic.trust.known_peers import KnownPeers
 
 
 class Memory:
-    """Of one peer; `names` has each server's HOST:PORT as the person typed it, by its address."""
+    """Of one peer; without a file it remembers nobody."""
 
-    def __init__(
-        self,
-        names: Mapping[str, str],
-        servers: KnownServers | None,
-        peers: KnownPeers | None = None,
-    ) -> None:
-        """Where to write; None for nowhere."""
-        self._names = names
-        self._servers = servers
+    def __init__(self, peers: KnownPeers | None) -> None:
         self._peers = peers
 
     def notice(self, record: Record) -> Record | None:
         """Take one record in; gives another one if a person should hear more about it.
 
         A full disk is told, and does not end the call.
-
-        Raises:
-            OtherKeyError: the server is not the one that another process met.
         """
+        if not isinstance(record, Connected) or self._peers is None:
+            return None
+        now = datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         try:
-            if isinstance(record, ServerTrusted) and self._servers is not None:
-                self._servers.trust(self._names[record.address], record.fingerprint)
-            elif isinstance(record, Connected) and self._peers is not None:
-                now = datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-                return PeerRecognised(record.remote, self._peers.meet(record.remote, now) or "")
+            return PeerRecognised(record.remote, self._peers.meet(record.remote, now) or "")
         except UsageError as error:
             return Failed(f"{error} Nothing is remembered of this.")
-        return None

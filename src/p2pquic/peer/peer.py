@@ -1,37 +1,27 @@
-"""The process of one peer: addresses, sockets, audio and screen around one PeerSession.
+"""The process of one peer: audio, screen and trace around a room of the library.
 
-monitor -> sockets -+                +-> packets
-source  -> RTP -----+-> PeerSession -+-> RTP -> playouts
-signals, keys ------+                +-> trace file and screen
-
-A program of your own that runs a PeerSession switches the manner of resilience in the same way as
-the key does: `driver.feed(ResilienceChosen("hot"))`, at any time.
+source  -> RTP --+           +-> RTP -> playouts
+signals, keys ---+-> Room ---+-> trace file and screen
 """
 
 from __future__ import annotations
 
 import asyncio
-import os
 import sys
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-from p2pquic.core.events import MediaPacketReady, Resilience, ResilienceChosen
+import p2pquic
+from p2pquic.core.events import Resilience
 from p2pquic.core.jitter_buffer import DelayBounds
-from p2pquic.core.preference import INDIFFERENT, InterfacePreference
-from p2pquic.core.trace import Entry
+from p2pquic.events import Entry
 from p2pquic.media.requirements import check_requirements
 from p2pquic.net import process
-from p2pquic.net.driver import Driver
-from p2pquic.net.monitor import create_monitor
 from p2pquic.net.trace_file import STANDARD_OUTPUT, TraceFile
 from p2pquic.peer.call_media import CallMedia
-from p2pquic.peer.known_servers import OtherKeyError
 from p2pquic.peer.memory import Memory
 from p2pquic.peer.terminal import Screen, open_screen
-from p2pquic.quic.identity import Identity
-from p2pquic.session.peer_config import PeerConfig, Server
-from p2pquic.session.peer_session import PeerSession
 
 LAST_FRAMES_TIME = (
     0.5  # seconds between the end of the media and ours: the re-send window and a RTT
@@ -40,14 +30,11 @@ LAST_FRAMES_TIME = (
 
 @dataclass(frozen=True)
 class PeerOptions:
-    """What a person chooses; `media` and `sink` as the command line takes them.
+    """What a person chooses; all of it as the command line takes it, and as `p2pquic.join` does."""
 
-    The key of a server without pins is taken on trust, and given to `memory`. `give_up`: seconds a
-    call may hear nothing before it ends. `only`: peer ids to have calls with; empty for everybody.
-    """
-
-    servers: tuple[Server, ...]
-    identity: Identity
+    intermediate: Sequence[str]
+    pin: Sequence[str]
+    identity: p2pquic.Identity
     memory: Memory
     role: Literal["sender", "receiver", "both"]
     room: str
@@ -58,7 +45,8 @@ class PeerOptions:
     buffer: DelayBounds = field(default_factory=DelayBounds)
     give_up: float = 60.0
     only: frozenset[str] = frozenset()
-    interfaces: InterfacePreference = INDIFFERENT
+    prefer: str | None = None
+    avoid: str | None = None
     once: bool = False
     trace: str | None = None
 
@@ -79,71 +67,71 @@ def run_peer(options: PeerOptions) -> int:
 async def _run(options: PeerOptions) -> int:
     trace = TraceFile(options.trace)
     stream = sys.stderr if options.trace == STANDARD_OUTPUT else sys.stdout
-    servers = " and ".join(str(server.address) for server in options.servers)
+    servers = " and ".join(options.intermediate)
     screen = open_screen(stream, f"p2pquic peer by {servers}", options.resilience)
     try:
-        return await _call(options, trace, screen)
+        return await _take_part(options, trace, screen)
     finally:
         screen.close()
         trace.close()
 
 
-async def _call(options: PeerOptions, trace: TraceFile, screen: Screen) -> int:
+async def _take_part(options: PeerOptions, trace: TraceFile, screen: Screen) -> int:
     def write(entry: Entry) -> None:
         trace.write(entry)
         screen.show(entry)
-        try:
-            told = options.memory.notice(entry.record)
-        except OtherKeyError as error:
-            driver.fail(error)
-            return
+        told = options.memory.notice(entry.record)
         if told is not None:
             write(Entry(entry.t, told))
 
     def stop(reason: str) -> None:
         screen.release_keyboard()
-        driver.hang_up(reason)
+        room.hang_up(reason)
 
-    driver = Driver(write)
-    process.on_stop_signal(stop)
+    def choose(resilience: Resilience) -> None:
+        room.resilience = resilience
+
     media = CallMedia(
         media=options.media,
         sink=options.sink,
         once=options.once,
         delay=options.buffer.maximum,
-        on_packet=lambda rtp: driver.feed(MediaPacketReady(rtp)),
-        on_end=lambda: _hang_up_after_the_last_frames(driver),
-        on_failure=driver.fail,
+        on_packet=lambda rtp: room.send_audio(rtp),
+        on_end=lambda: _hang_up_after_the_last_frames(room),
+        on_failure=lambda error: room.fail(error),
     )
-    monitor = create_monitor(options.servers[0].address.host, driver.follow)
+    room = _prepare(options, media, write)
+    process.on_stop_signal(stop)
     try:
-        driver.run(_create_session(options), media)
-        monitor.start()
-        screen.offer_choice(lambda resilience: driver.feed(ResilienceChosen(resilience)))
-        finish = await driver.wait_until_finished()
+        await room.start()
+        screen.offer_choice(choose)
+        await room.wait_closed()
     finally:
-        monitor.close()
-        driver.close()
+        await room.leave()
         await media.close()
-    if finish.failed:
-        print(finish.reason, file=sys.stderr)
-    return 1 if finish.failed else 0
+    return 0
 
 
-def _create_session(options: PeerOptions) -> PeerSession:
-    config = PeerConfig(
-        servers=options.servers,
+def _prepare(
+    options: PeerOptions, media: CallMedia, write: Callable[[Entry], None]
+) -> p2pquic.Room:
+    return p2pquic.join(
+        options.room,
+        intermediate=options.intermediate,
+        pin=options.pin,
         role=options.role,
-        room=options.room,
+        identity=options.identity,
+        audio=media,
         resilience=options.resilience,
         relay=options.relay,
-        give_up=options.give_up,
-        buffer=options.buffer,
+        prefer=options.prefer,
+        avoid=options.avoid,
         only=options.only,
-        interfaces=options.interfaces,
+        give_up=options.give_up,
+        buffer=(options.buffer.minimum, options.buffer.maximum),
+        on_event=write,
     )
-    return PeerSession(config, options.identity, os.urandom)
 
 
-def _hang_up_after_the_last_frames(driver: Driver) -> None:
-    asyncio.get_running_loop().call_later(LAST_FRAMES_TIME, driver.hang_up, "the media ended")
+def _hang_up_after_the_last_frames(room: p2pquic.Room) -> None:
+    asyncio.get_running_loop().call_later(LAST_FRAMES_TIME, room.hang_up, "the media ended")

@@ -17,16 +17,16 @@ from aioquic.quic.packet import QuicFrameType
 from aioquic.quic.packet_builder import QuicPacketBuilderStop
 
 from p2pquic.core.path import PathAddress
-from p2pquic.quic.address_discovery import AddressDiscoveringConnection
 from p2pquic.quic.config import ConnectionConfig
 from p2pquic.quic.one_packet import OnePacket
 from p2pquic.quic.paths import Path
+from p2pquic.quic.streams import StreamsConnection
 
 _was_sent = attrgetter("was_sent")
 _limit_sent = attrgetter("sent")
 
 
-class AudioPacketsConnection(AddressDiscoveringConnection):
+class AudioPacketsConnection(StreamsConnection):
     """A connection that is quick about what it says most of the time."""
 
     def __init__(
@@ -86,7 +86,7 @@ class AudioPacketsConnection(AddressDiscoveringConnection):
             or path.ping_due
             or path.observation_due
             or path.remote_challenges
-            or self._streams_queue
+            or self._streams_have_news(path)
             or self._ping_pending
             or self._probe_pending
             or self._retire_connection_ids

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 import aioquic
 from aioquic import tls
 from aioquic.quic import connection, packet_builder, recovery, stream
-from aioquic.quic.congestion import reno
+from aioquic.quic.congestion import cubic
 
 from p2pquic.core.errors import MissingRequirementError
 
@@ -37,12 +37,15 @@ METHODS: Mapping[type, frozenset[str]] = {
             "_retire_peer_cid",
             "_send_probe",
             "_serialize_transport_parameters",
+            "_stream_is_discarded",
             "_write_ack_frame",
             "_write_application",
             "_write_connection_limits",
             "_write_datagram_frame",
             "_write_path_challenge_frame",
             "_write_ping_frame",
+            "_write_stream_frame",
+            "_write_stream_limits",
         }
     ),
     recovery.QuicPacketRecovery: frozenset({"_detect_loss", "_on_packets_lost"}),
@@ -111,10 +114,10 @@ ATTRIBUTES: Mapping[type, frozenset[str]] = {
             "_time_of_last_sent_ack_eliciting_packet",
         }
     ),
-    reno.RenoCongestionControl: frozenset({"_max_datagram_size"}),
+    cubic.CubicCongestionControl: frozenset({"_max_datagram_size"}),
     tls.Context: frozenset({"_peer_certificate", "_request_client_certificate"}),
-    packet_builder.QuicPacketBuilder: frozenset({"_packet"}),
-    stream.QuicStreamSender: frozenset({"_buffer"}),
+    packet_builder.QuicPacketBuilder: frozenset({"_flight_bytes", "_packet"}),
+    stream.QuicStreamSender: frozenset({"_buffer", "_buffer_fin", "_reset_error_code"}),
 }
 """Instance attributes we read or set, looked up in the code of the class that sets them."""
 

@@ -3,8 +3,9 @@
     ManyPathsConnection               aioquic, shown one path at a time
       PathLifeConnection              challenges, pings, acknowledgements, by path
         AddressDiscoveringConnection  OBSERVED_ADDRESS
-          AudioPacketsConnection      the packet of every frame, built without detours
-            MultipathConnection       PATH_SELECT, datagrams that report their fate, plain events
+          StreamsConnection           bulk: by one path at a time, no faster than it is read
+            AudioPacketsConnection    the packet of every frame, built without detours
+              MultipathConnection     PATH_SELECT, datagrams that report their fate, plain events
 
 This is mechanism: send this on that path; tell what was acknowledged, lost, validated, chosen.
 Which path, when, and what to send again is decided above.
@@ -39,8 +40,6 @@ from p2pquic.quic.pinned_tls import PinnedContext
 
 __all__ = ["TIMER_SLACK", "MultipathConnection"]
 
-MOST_UNSENT = 256 * 1024  # bytes on one stream; who does not read for so long is gone or hostile
-
 
 class MultipathConnection(AudioPacketsConnection):
     """One end of a connection; sans-IO like the class it extends.
@@ -53,6 +52,7 @@ class MultipathConnection(AudioPacketsConnection):
         self, config: ConnectionConfig, original_destination_connection_id: bytes | None = None
     ) -> None:
         super().__init__(config, original_destination_connection_id)
+        self._most_unsent = config.streams.unsent
         self._selection = PathSelection(is_client=self._is_client)
         self._announce_now = False
         self._insists = False  # on the choice in force, which is ours
@@ -86,10 +86,9 @@ class MultipathConnection(AudioPacketsConnection):
 
     def send_stream_data(self, stream_id: int, data: bytes, end_stream: bool = False) -> None:
         """Send on a stream. An end that refuses it or lets it pile up is none of ours: it ends."""
-        stream = self._streams.get(stream_id)
-        waiting = len(stream.sender._buffer) if stream is not None else 0
+        waiting = self.unsent(stream_id)
         try:
-            if waiting > MOST_UNSENT:
+            if waiting > self._most_unsent:
                 raise RuntimeError(f"{waiting} bytes wait on stream {stream_id}")
             super().send_stream_data(stream_id, data, end_stream)
         except (RuntimeError, ValueError) as error:
@@ -111,7 +110,13 @@ class MultipathConnection(AudioPacketsConnection):
             if not isinstance(event, stock.QuicEvent):
                 happened.append(event)
             elif isinstance(event, stock.StreamDataReceived):
+                self._note_delivered(event.stream_id, len(event.data))
                 happened.append(events.StreamData(event.stream_id, event.data, event.end_stream))
+            elif isinstance(event, stock.StreamReset):
+                self._note_reset(event.stream_id)
+                happened.append(events.StreamBroken(event.stream_id, event.error_code))
+            elif isinstance(event, stock.StopSendingReceived):
+                happened.append(events.StreamRefused(event.stream_id, event.error_code))
             elif isinstance(event, stock.ConnectionTerminated):
                 happened.append(events.Terminated(event.error_code, event.reason_phrase))
         return happened  # without connection ids, ALPN, pings: nobody above asks

@@ -32,6 +32,14 @@ class PathValidated:
 
 
 @dataclass(frozen=True, slots=True)
+class PathProbed:
+    """A path answered a challenge that its owner had asked for, after `rtt` seconds."""
+
+    path: PathAddress
+    rtt: float
+
+
+@dataclass(frozen=True, slots=True)
 class PathMoved:
     """The other end's NAT gave the path another remote address; the path goes on as `new`."""
 
@@ -93,11 +101,27 @@ class DatagramLost:
 
 @dataclass(frozen=True, slots=True)
 class StreamData:
-    """The next bytes of a stream; `ended` with its last."""
+    """The next bytes of a stream; `ended` with its last. They are to be acknowledged by `read`."""
 
     stream_id: int
     data: bytes
     ended: bool
+
+
+@dataclass(frozen=True, slots=True)
+class StreamBroken:
+    """The other end will not finish what it began to write (RESET_STREAM)."""
+
+    stream_id: int
+    error_code: int
+
+
+@dataclass(frozen=True, slots=True)
+class StreamRefused:
+    """The other end reads no more of a stream (STOP_SENDING); our half of it is reset."""
+
+    stream_id: int
+    error_code: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +136,7 @@ ConnectionEvent = (
     HandshakeConfirmed
     | PathOpened
     | PathValidated
+    | PathProbed
     | PathMoved
     | PathRetired
     | PathFollowed
@@ -120,5 +145,7 @@ ConnectionEvent = (
     | DatagramAcknowledged
     | DatagramLost
     | StreamData
+    | StreamBroken
+    | StreamRefused
     | Terminated
 )

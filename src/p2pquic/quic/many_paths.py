@@ -66,6 +66,8 @@ class ManyPathsConnection(QuicConnection):
             is_client=is_client,
             idle_timeout=config.idle_timeout,
             max_datagram_frame_size=MAX_DATAGRAM_FRAME_SIZE,
+            max_data=config.streams.unread_in_all,
+            max_stream_data=config.streams.unread,
             verify_mode=ssl.CERT_NONE,  # no authorities: PinnedContext judges the key
             certificate=config.identity.certificate,
             private_key=config.identity.private_key,
@@ -215,7 +217,8 @@ class ManyPathsConnection(QuicConnection):
         others = [
             path
             for path in self._paths.values()
-            if path is not self._selected and path.wants_to_speak(now)
+            if path is not self._selected
+            and (path.wants_to_speak(now) or self._speaks_besides(path))
         ]
         paced: list[float] = []
         for path in [self._selected, *(others if self._handshake_confirmed else [])]:
@@ -309,6 +312,10 @@ class ManyPathsConnection(QuicConnection):
 
     def _on_heard(self, path: Path) -> None:
         """An authenticated packet came on a path that is ours."""
+
+    def _speaks_besides(self, path: Path) -> bool:  # noqa: ARG002
+        """Whether a path beside the selected one has more to say than it knows itself."""
+        return False
 
     # ---- our own parts -----------------------------------------------------------------------
 

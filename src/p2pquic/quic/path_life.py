@@ -50,6 +50,11 @@ class PathLifeConnection(RemappedPathsConnection):
         """Send a PATH_CHALLENGE, padded to 1200 bytes, with the next packet on an open path."""
         self._paths[addr].challenge_due = True
 
+    def probe(self, addr: PathAddress) -> None:
+        """Challenge an open path, and tell of the answer."""
+        path = self._paths[addr]
+        path.challenge_due = path.is_probed = True
+
     def ping(self, addr: PathAddress) -> None:
         """Send a small packet on an open path that asks for an acknowledgement."""
         self._paths[addr].ping_due = True
@@ -104,6 +109,9 @@ class PathLifeConnection(RemappedPathsConnection):
             if (sent := path.challenges.pop(answer, None)) is not None:
                 rtt = context.time - sent
                 path.recovery.measure(rtt, context.time)
+                if path.is_probed:
+                    path.is_probed = False
+                    self._tell(events.PathProbed(path.addr, rtt))
                 if path.is_doubted or not path.is_validated:
                     path.is_validated, path.is_doubted = True, False
                     self._tell(events.PathValidated(path.addr, rtt))
@@ -113,7 +121,7 @@ class PathLifeConnection(RemappedPathsConnection):
     ) -> None:
         path = cast(Path, network_path)
         if delivery != QuicDeliveryState.ACKED and path.addr in self._paths:
-            path.challenge_due = path.is_doubted or not path.is_validated
+            path.challenge_due = path.is_doubted or path.is_probed or not path.is_validated
 
     def _write_application(self, builder: QuicPacketBuilder, network_path: Any, now: float) -> None:
         self._now = now

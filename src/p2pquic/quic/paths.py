@@ -43,6 +43,7 @@ class Path(QuicNetworkPath):
         self.cid: QuicConnectionId | None = None  # the other end's: what we send to
         self.host_sequence: int | None = None  # number of our id that the other end sends to
         self.is_doubted = False  # it was validated, and has to show again that it lives
+        self.is_probed = False  # its owner waits for an answer to a challenge
         self.followed = -1  # number of the packet that moved it to its address last
         self.retired = False  # the other end gave the path up
         self.challenge_due = False

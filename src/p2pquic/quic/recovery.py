@@ -16,7 +16,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 from aioquic.quic.congestion.base import register_congestion_control
-from aioquic.quic.congestion.reno import RenoCongestionControl
+from aioquic.quic.congestion.cubic import CubicCongestionControl
 from aioquic.quic.packet_builder import QuicSentPacket
 from aioquic.quic.rangeset import RangeSet
 from aioquic.quic.recovery import (
@@ -35,7 +35,7 @@ BURST = 10  # full datagrams sent without pacing after a pause: the initial wind
 AUDIO_DATAGRAM = 300  # bytes: a frame at 64 kbit/s with all headers. Stock code paces packets as if
 # each were full: on a long way every 20 ms one, and new frames would queue behind old copies
 LEAST_WINDOW = 20  # datagrams: two seconds of audio. Its source sends what it sends; a smaller
-# window would only make it late (on a path of 600 ms with some loss NewReno goes down to 2)
+# window would only make it late (on a path of 600 ms with some loss any goes down to 2)
 STALE_FLIGHT = 0.5  # seconds beyond a round trip after which what was never acknowledged no longer
 # counts as in flight: a silent path would fill its window and shut out the frame it wakes up for
 INITIAL_RTT = 0.1  # seconds, until a path has answered; aioquic's default
@@ -51,11 +51,11 @@ class BurstPacer(QuicPacketPacer):
             self.packet_time *= AUDIO_DATAGRAM / self._max_datagram_size
 
 
-class AudioCongestionControl(RenoCongestionControl):
-    """NewReno whose window is never less than what audio needs."""
+class AudioCongestionControl(CubicCongestionControl):
+    """CUBIC (RFC 9438) whose window is never less than what audio needs."""
 
-    def __init__(self, *, max_datagram_size: int) -> None:
-        super().__init__(max_datagram_size=max_datagram_size)
+    def reset(self) -> None:
+        super().reset()
         self._keep_least()
 
     def on_packets_lost(self, *, now: float, packets: Iterable[QuicSentPacket]) -> None:
@@ -122,6 +122,34 @@ class PathRecovery(QuicPacketRecovery):
         self._pacer.update_rate(
             congestion_window=self._cc.congestion_window, smoothed_rtt=self._rtt_smoothed
         )
+
+    def _on_packets_lost(
+        self,
+        *,
+        congestion_event: bool = True,
+        now: float,
+        packets: Iterable[QuicSentPacket],
+        persistent_congestion: bool = False,
+        space: QuicPacketSpace,
+    ) -> None:
+        """What left before the first answer met a NAT that was not open yet, and no congestion."""
+        lost = list(packets)
+        was_open = self._rtt_initialized and any(
+            (packet.sent_time or 0.0) > self._rtt_first_sample_time for packet in lost
+        )
+        super()._on_packets_lost(
+            congestion_event=congestion_event and was_open,
+            now=now,
+            packets=lost,
+            persistent_congestion=persistent_congestion,
+            space=space,
+        )
+
+    def let_go(self, packet: QuicSentPacket) -> None:
+        """Count a packet as in flight no longer; whether it arrives is still of interest."""
+        if packet.in_flight:
+            packet.in_flight = False
+            self._cc.on_packets_expired(packets=[packet])
 
     def abandon(self, now: float) -> None:
         """Declare everything in flight lost, without blaming congestion: the path is gone."""

@@ -312,6 +312,7 @@ class ControlConnection:
 
     def _read(self, connection: MultipathConnection, data: bytes) -> list[ToPeer]:
         """Decode; a server that says what no server of ours says is not listened to any longer."""
+        connection.read(CONTROL_STREAM, len(data))
         try:
             return self._decoder.feed(data)
         except ProtocolError as error:

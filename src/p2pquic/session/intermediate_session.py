@@ -193,6 +193,7 @@ class IntermediateSession:
                     self._clients.remove(client)
 
     def _read(self, client: Client, data: bytes, now: float) -> None:
+        client.connection.read(CONTROL_STREAM, len(data))
         try:
             for message in client.decoder.feed(data):
                 self._obey(client, message, now)

@@ -11,22 +11,18 @@ from __future__ import annotations
 import math
 
 from p2pquic.core.errors import ProtocolError
-from p2pquic.core.frames import Frame, RecentFrames
+from p2pquic.core.frames import AUDIO_FLOW, Frame, RecentFrames
 from p2pquic.core.jitter_buffer import DelayBounds
 from p2pquic.core.playout import Arrival, ArrivalLog
 from p2pquic.core.trace import Record
 from p2pquic.wire.rtp import (
     FlowDescription,
-    RoqDatagram,
     SequenceExtender,
     decode_flow_description,
-    decode_roq_datagram,
     decode_rtp_header,
     encode_flow_description,
-    encode_roq_datagram,
 )
 
-AUDIO_FLOW = 0  # the one flow of a call; RTP over QUIC has room for more
 LONGEST_DESCRIPTION = 64  # bytes; an honest one has 22 at most
 MOST_EARLY_PACKETS = 50  # one second of audio that overtook the description of its flow
 
@@ -35,13 +31,13 @@ class OutgoingFlow:
     """The frames of one call on their way out."""
 
     def __init__(self) -> None:
-        self._recent = RecentFrames()
+        self.recent = RecentFrames()
         self.is_described = False
 
     def add(self, seq: int, rtp: bytes, due: float) -> Frame:
         """Remember a new frame."""
         frame = Frame(seq, rtp, due)
-        self._recent.add(frame)
+        self.recent.add(frame)
         return frame
 
     def describe(self, frame: Frame) -> bytes:
@@ -51,30 +47,6 @@ class OutgoingFlow:
         return encode_flow_description(
             FlowDescription(AUDIO_FLOW, header.ssrc, header.sequence, frame.seq)
         )
-
-    def datagram(self, frame: Frame) -> bytes:
-        """What goes into the DATAGRAM frame."""
-        return encode_roq_datagram(RoqDatagram(AUDIO_FLOW, frame.payload))
-
-    def note_sent(self, seq: int, now: float) -> int:
-        """A copy leaves; the how manieth it is, from 1."""
-        return self._recent.note_sent(seq, now)
-
-    def acknowledge(self, seq: int) -> None:
-        """A copy arrived."""
-        self._recent.acknowledge(seq)
-
-    def lost(self, seq: int, copy: int, round_trip: float, now: float) -> float | None:
-        """A copy got lost; when the frame should leave again, if ever."""
-        return self._recent.lost(seq, copy, round_trip, now)
-
-    def outstanding(self, seq: int) -> Frame | None:
-        """The frame of that number, unless it was acknowledged."""
-        return self._recent.outstanding(seq)
-
-    def unacknowledged(self, back: float) -> list[Frame]:
-        """What is worth sending again by a path that is back since `back`, newest first."""
-        return self._recent.unacknowledged(back)
 
 
 class IncomingFlow:
@@ -116,26 +88,23 @@ class IncomingFlow:
         early, self._early = self._early, []
         return early
 
-    def arrive(self, data: bytes, path: str, now: float) -> tuple[int, bytes, Arrival] | None:
-        """A datagram came by `path`: its frame number, RTP packet, and whether it is new.
+    def arrive(self, rtp: bytes, path: str, now: float) -> tuple[int, Arrival] | None:
+        """An RTP packet came by `path`: its frame number, and whether it is new.
 
         None while the flow is not described yet; the packet then waits for `describe`.
 
         Raises:
             ProtocolError: this is not audio of the described flow.
         """
-        datagram = decode_roq_datagram(data)
-        if datagram.flow != AUDIO_FLOW:
-            raise ProtocolError(f"unknown flow {datagram.flow}")
         if self._extender is None:
             if len(self._early) < MOST_EARLY_PACKETS:
-                self._early.append((data, path))
+                self._early.append((rtp, path))
             return None
-        header = decode_rtp_header(datagram.packet)
+        header = decode_rtp_header(rtp)
         if header.ssrc != self._ssrc:
             raise ProtocolError("RTP of another source than the flow's")
         seq = self._extender.extend(header.sequence)
-        return seq, datagram.packet, self._log.on_frame(seq, now)
+        return seq, self._log.on_frame(seq, now)
 
     def poll(self, now: float) -> list[Record]:
         """Interruptions that are settled by now, and what an ear noticed."""

@@ -1,23 +1,17 @@
-"""The audio of one call on its connection: what is sent on which path, what is heard.
+"""The audio of one call on its connection: what is sent, what is heard.
 
-frame --> OutgoingFlow --> DATAGRAM on a path          (which path: pair_session says)
-DATAGRAM --> IncomingFlow --> the player, once each    (and the trace, every copy)
+frame --> OutgoingFlow --> RTP on a path          (which path: PairSending says)
+RTP   --> IncomingFlow --> the player, once each  (and the trace, every copy)
 """
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 from p2pquic.core.actions import Action, Log, PlayMedia, StopMedia
-from p2pquic.core.drops import DropLimit
-from p2pquic.core.errors import ProtocolError
 from p2pquic.core.frames import Frame
 from p2pquic.core.jitter_buffer import DelayBounds
-from p2pquic.core.path import PathAddress
 from p2pquic.core.playout import Arrival
 from p2pquic.core.trace import (
     Copy,
-    Dropped,
     FrameReceived,
     FrameRepeated,
     FrameSent,
@@ -26,13 +20,6 @@ from p2pquic.core.trace import (
 )
 from p2pquic.quic.connection import MultipathConnection
 from p2pquic.session.media_flows import IncomingFlow, OutgoingFlow
-
-
-class SentCopy(NamedTuple):
-    """Which copy of which frame a datagram carries; `number` counts from 1."""
-
-    seq: int
-    number: int
 
 
 class PairMedia:
@@ -45,8 +32,8 @@ class PairMedia:
         self._plays = plays
         self._actions = actions
         self._outgoing = OutgoingFlow()
+        self.recent = self._outgoing.recent  # young enough to be sent again
         self._incoming = IncomingFlow(remote, bounds)
-        self._drops = DropLimit()
 
     @property
     def hears(self) -> bool:
@@ -73,78 +60,51 @@ class PairMedia:
         """It was due, and there is no way out."""
         self._log(FrameUnsent(frame.seq, self._remote))
 
-    def acknowledge(self, seq: int) -> None:
-        """A copy arrived at the other end."""
-        self._outgoing.acknowledge(seq)
-
-    def lost(self, copy: SentCopy, round_trip: float, now: float) -> float | None:
-        """A copy got lost; when the frame should leave again, if ever."""
-        return self._outgoing.lost(copy.seq, copy.number, round_trip, now)
-
-    def outstanding(self, seq: int) -> Frame | None:
-        """The frame of that number, unless it was acknowledged."""
-        return self._outgoing.outstanding(seq)
-
-    def unacknowledged(self, back: float) -> list[Frame]:
-        """What is worth sending again by a path that is back since `back`, newest first."""
-        return self._outgoing.unacknowledged(back)
-
-    def send(
-        self,
-        connection: MultipathConnection,
-        frame: Frame,
-        path: PathAddress,
-        name: str,
-        copy: Copy,
-        now: float,
-    ) -> None:
-        """Queue a frame on a path called `name`; a frame that never left before is a first copy."""
+    def prepare(self, connection: MultipathConnection, frame: Frame) -> bytes:
+        """The RTP packet; before the first one a stream describes the flow."""
         if not self._outgoing.is_described:
             stream = connection.get_next_available_stream_id(is_unidirectional=True)
             description = self._outgoing.describe(frame)
             connection.send_stream_data(stream, description, end_stream=True)
-        sent = SentCopy(frame.seq, self._outgoing.note_sent(frame.seq, now))
-        connection.send_datagram(self._outgoing.datagram(frame), sent, path, now)
-        self._log(FrameSent(frame.seq, name, self._remote, "first" if sent.number == 1 else copy))
+        return frame.payload
+
+    def note_sent(self, frame: Frame, path: str, copy: Copy) -> None:
+        """A copy left on the path of that name."""
+        self._log(FrameSent(frame.seq, path, self._remote, copy))
 
     # ---- incoming ----------------------------------------------------------------------------
 
     def on_description(self, data: bytes, *, ended: bool, now: float) -> None:
-        """Bytes of the stream that describes the flow."""
-        try:
-            early = self._incoming.describe(data, ended=ended)
-        except ProtocolError as error:
-            self._drop(error, now)
-            return
-        for datagram, path in early:
-            self.on_datagram(datagram, path, now)
+        """Bytes of the stream that describes the flow.
 
-    def on_datagram(self, data: bytes, path: str, now: float) -> None:
-        """A datagram came by the path called `path`."""
-        try:
-            frame = self._incoming.arrive(data, path, now)
-        except ProtocolError as error:
-            self._drop(error, now)
-            return
+        Raises:
+            ProtocolError: they describe none, or the audio that came before is not of it.
+        """
+        for rtp, path in self._incoming.describe(data, ended=ended):
+            self.arrive(rtp, path, now)
+
+    def arrive(self, packet: bytes, path: str, now: float) -> None:
+        """An RTP packet came by the path of that name.
+
+        Raises:
+            ProtocolError: this is not audio of the described flow.
+        """
+        frame = self._incoming.arrive(packet, path, now)
         if frame is None:
             return
-        seq, rtp, arrival = frame
+        seq, arrival = frame
         if arrival is Arrival.REPEAT:
             self._log(FrameRepeated(seq, path, self._remote))
             return
         self._log(FrameReceived(seq, path, self._remote))
         if self._plays and arrival is Arrival.FIRST:
-            self._actions.append(PlayMedia(self._remote, rtp))
+            self._actions.append(PlayMedia(self._remote, packet))
 
     def finish(self) -> None:
         """The call is over."""
         for record in self._incoming.finish():
             self._log(record)
         self._actions.append(StopMedia(self._remote))
-
-    def _drop(self, error: ProtocolError, now: float) -> None:
-        if self._drops.allows(now):
-            self._log(Dropped(str(error), self._remote))
 
     def _log(self, record: Record) -> None:
         self._actions.append(Log(record))

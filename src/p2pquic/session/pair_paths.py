@@ -31,6 +31,7 @@ class PairPaths:
 
     def __init__(self, relays: RelayRoutes, preference: InterfacePreference = INDIFFERENT) -> None:
         self.sockets: tuple[LocalSocket, ...] = ()
+        self.pinned = ""  # the name of a path that the application wants while it lives
         self._preference = preference
         self._relays = relays
 
@@ -72,6 +73,7 @@ class PairPaths:
                 interface := self.interface_of(path),
                 self._preference.order(interface),
                 self._preference.avoids(interface),
+                str(path) == self.pinned,
             )
             for path in connection.paths
             if self.has_way_out(path)

@@ -18,12 +18,12 @@ import math
 from collections.abc import Sequence
 
 from p2pquic.core.events import Resilience
-from p2pquic.core.frames import FRAME_CADENCE, RESEND_WINDOW, Frame
+from p2pquic.core.frames import AUDIO_FLOW, FRAME_CADENCE, RESEND_WINDOW, Frame, FrameId
 from p2pquic.core.path import PathAddress
 from p2pquic.core.trace import Copy
 from p2pquic.quic.connection import MultipathConnection
 from p2pquic.quic.recovery import INITIAL_RTT
-from p2pquic.session.pair_media import PairMedia, SentCopy
+from p2pquic.session.pair_flows import PairFlows, SentCopy
 from p2pquic.session.pair_paths import PairPaths, owes_answer
 from p2pquic.session.pair_trace import PairTrace
 
@@ -32,19 +32,19 @@ MOST_REMEMBERED = 200  # frames and paths: all that is sent again at one moment,
 
 
 class PairSending:
-    """The sending half of one call's audio; that there is a way out is the caller's to know."""
+    """The sending half of one call; that there is a way out is the caller's to know."""
 
     def __init__(
         self,
         connection: MultipathConnection,
-        media: PairMedia,
+        flows: PairFlows,
         paths: PairPaths,
         trace: PairTrace,
         resilience: Resilience,
     ) -> None:
         self.resilience = resilience
         self._connection = connection
-        self._media = media
+        self._flows = flows
         self._paths = paths
         self._trace = trace
         self._changed_at = -math.inf  # when a path took over from one that may be dead
@@ -55,8 +55,8 @@ class PairSending:
         self._beat_at: float | None = None  # when a small packet is due in a frame's place
         self._later: list[tuple[Frame, PathAddress, Copy]] = []
         self._later_at = math.inf
-        self._left: dict[tuple[int, PathAddress], float] = {}  # when a frame left on a path last
-        self._repeats: dict[int, float] = {}  # lost frames, and when each is to leave again
+        self._left: dict[tuple[FrameId, PathAddress], float] = {}  # when it left there last
+        self._repeats: dict[FrameId, float] = {}  # lost frames, and when each is to leave again
 
     @property
     def deadline(self) -> float | None:
@@ -69,9 +69,10 @@ class PairSending:
         return min(times, default=None)
 
     def send_new(self, frame: Frame, now: float) -> None:
-        """A frame has just been produced."""
-        self._speaks = True
-        self._beat_at = now + FRAME_OVERDUE
+        """A frame has just been produced. Of audio another one is to follow soon."""
+        if frame.flow == AUDIO_FLOW:
+            self._speaks = True
+            self._beat_at = now + FRAME_OVERDUE
         others = self._others(now)
         self._send(frame, self._usual_way(frame, others, now), "first", now)
         self._copy(others, now, [frame] if self._doubted_at is None else None)
@@ -83,7 +84,7 @@ class PairSending:
         never proved little may go: that is for new frames, and the older ones go elsewhere.
         """
         self._changed_at = now
-        frames, others = self._media.unacknowledged(back), self._others(now)
+        frames, others = self._flows.unacknowledged(back), self._others(now)
         is_spared = self._connection.is_limited(path) and others and self.resilience != "lean"
         self._later = []
         self._send_later([] if is_spared else frames[1:], path, "resend", now)
@@ -97,9 +98,9 @@ class PairSending:
         Nothing newer will be acknowledged there, so no loss on it would ever be noticed.
         """
         answered = now + (self._connection.rtt(before) or INITIAL_RTT) + FRAME_OVERDUE
-        for frame in self._media.unacknowledged(now):
+        for frame in self._flows.unacknowledged(now):
             can_wait = frame.due >= answered - RESEND_WINDOW
-            self._repeats.setdefault(frame.seq, answered if can_wait else now)
+            self._repeats.setdefault(frame.id, answered if can_wait else now)
 
     def begin_doubt(self, now: float) -> None:
         """The selected path may be dead: what it has not delivered goes elsewhere too, at once."""
@@ -121,8 +122,8 @@ class PairSending:
         self.end_doubt()
         frames = [
             frame
-            for frame in self._media.unacknowledged(back)
-            if frame.due < back or (frame.seq, self._selected) not in self._left
+            for frame in self._flows.unacknowledged(back)
+            if frame.due < back or (frame.id, self._selected) not in self._left
         ]
         self._send_later(frames, self._selected, "resend", now)
 
@@ -135,9 +136,9 @@ class PairSending:
     def send_lost(self, copy: SentCopy, path: PathAddress, now: float) -> None:
         """A copy of a frame got lost on a path: so that path lives, or is closed."""
         usual = self._connection.rtt(self._selected) or INITIAL_RTT
-        again = self._media.lost(copy, self._connection.rtt(path) or usual, now)
+        again = self._flows.lost(copy, self._connection.rtt(path) or usual, now)
         if again is not None:
-            self._repeats[copy.seq] = again
+            self._repeats[copy.frame] = again
             self._repeat(now)
 
     def tick(self, now: float) -> None:
@@ -154,9 +155,9 @@ class PairSending:
 
     def _repeat(self, now: float) -> None:
         """Send the lost frames again whose time has come."""
-        for seq in [seq for seq, again in self._repeats.items() if again <= now]:
-            del self._repeats[seq]
-            frame = self._media.outstanding(seq)
+        for lost in [frame for frame, again in self._repeats.items() if again <= now]:
+            del self._repeats[lost]
+            frame = self._flows.outstanding(lost)
             if frame is not None:
                 others = self._others(now)
                 self._send(frame, self._usual_way(frame, others, now), "resend", now)
@@ -228,7 +229,7 @@ class PairSending:
         """
         until = self._copied_until.get(path, -math.inf)
         self._copied_until[path] = now
-        return [frame for frame in self._media.unacknowledged(now) if frame.due > until]
+        return [frame for frame in self._flows.unacknowledged(now) if frame.due > until]
 
     def _send_later(
         self, frames: Sequence[Frame], path: PathAddress, copy: Copy, now: float
@@ -245,10 +246,10 @@ class PairSending:
         now: float,
     ) -> None:
         """Send a frame, unless it has just left on that path: several reasons may come together."""
-        if now - self._left.get((frame.seq, path), -math.inf) < FRAME_CADENCE:
+        if now - self._left.get((frame.id, path), -math.inf) < FRAME_CADENCE:
             return
-        self._left[frame.seq, path] = now
+        self._left[frame.id, path] = now
         if len(self._left) > MOST_REMEMBERED:
             horizon = now - FRAME_CADENCE
             self._left = {each: at for each, at in self._left.items() if at > horizon}
-        self._media.send(self._connection, frame, path, self._trace.name(path), copy, now)
+        self._flows.send(self._connection, frame, path, self._trace.name(path), copy, now)

@@ -2,8 +2,9 @@
 
     sockets, punches --> DirectPaths --+
     relay frames ------> RelayRoutes --+--> MultipathConnection <--> PathManager: which path
-    our frames --------> PairMedia ----+                             PairSending: which copies
-    their frames <------ PairMedia <---+
+    audio <------------> PairMedia ----+                             PairSending: which copies
+    the application <--> PairDatagrams-+
+                    <--> PairStreams --+
 
 It opens the connection, hands everything that arrives to whom it concerns, and gathers what is to
 be sent. Which path the call takes is the business of `path_manager`.
@@ -13,22 +14,29 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
+from typing import assert_never
 
+from p2pquic.core import application
 from p2pquic.core.actions import Action, SendDatagram
 from p2pquic.core.addresses import LocalSocket, SocketAddress
+from p2pquic.core.call_state import Path, Statistics
 from p2pquic.core.deadlines import earliest
+from p2pquic.core.errors import ProtocolError
 from p2pquic.core.events import Resilience
-from p2pquic.core.frames import FRAME_CADENCE
+from p2pquic.core.frames import AUDIO_FLOW, DATAGRAM_FLOW, FRAME_CADENCE, Frame
 from p2pquic.core.path import DirectPath, PathAddress
 from p2pquic.quic import events
-from p2pquic.quic.config import ConnectionConfig
+from p2pquic.quic.config import FOR_BULK, ConnectionConfig
 from p2pquic.quic.connection import TIMER_SLACK, MultipathConnection
 from p2pquic.quic.identity import Identity, peer_id
 from p2pquic.quic.packets import destination_connection_id, opens_connection
 from p2pquic.session.direct_paths import DirectPaths
 from p2pquic.session.pair_config import PairConfig
+from p2pquic.session.pair_datagrams import PairDatagrams
+from p2pquic.session.pair_flows import PairFlows
 from p2pquic.session.pair_media import PairMedia
 from p2pquic.session.pair_paths import PairPaths
+from p2pquic.session.pair_streams import PairStreams, is_applications
 from p2pquic.session.pair_trace import PairTrace
 from p2pquic.session.path_manager import PathManager
 from p2pquic.session.relay_route import Hearing
@@ -65,6 +73,9 @@ class PairSession:
         self._media = PairMedia(
             self.remote, plays=config.receives, bounds=config.buffer, actions=self._actions
         )
+        self._datagrams = PairDatagrams(self.remote, self._actions)
+        self._flows = PairFlows({AUDIO_FLOW: self._media, DATAGRAM_FLOW: self._datagrams})
+        self._streams = PairStreams(self.remote, self._actions)
         self._doubt_told: float | None = None  # that `has_new_doubt` spoke of last
         self._manager: PathManager | None = None  # from the moment both ends are authenticated
         self._began_at = now
@@ -101,6 +112,23 @@ class PairSession:
         self.config = dataclasses.replace(self.config, resilience=resilience)
         if self._manager is not None:
             self._manager.sending.resilience = resilience
+
+    def paths(self) -> list[Path]:
+        """Every open path; none before both ends are authenticated."""
+        return [] if self._manager is None else self._manager.paths()
+
+    def statistics(self) -> Statistics:
+        """What came of it so far."""
+        selected = None if self._manager is None else self._manager.selected
+        return Statistics(
+            rtt=None
+            if self._connection is None or selected is None
+            else self._connection.rtt(selected),
+            delivered=self._trace.delivered,
+            lost=self._trace.lost,
+            datagrams_sent=self._datagrams.sent,
+            datagrams_received=self._datagrams.received,
+        )
 
     # ---- what happens ------------------------------------------------------------------------
 
@@ -233,12 +261,31 @@ class PairSession:
     def on_frame(self, seq: int, rtp: bytes, now: float) -> None:
         """Our source produced a frame that the other end should hear."""
         frame = self._media.add(seq, rtp, now)
-        if self._manager is None:
-            return
-        if self._manager.can_send:
-            self._manager.sending.send_new(frame, now)
-        else:
+        if self._manager is not None and not self._send_new(frame, now):
             self._media.note_unsent(frame)
+
+    def on_request(self, request: application.Request, now: float) -> None:
+        """The application wants something of this call; before it is connected, nothing can be."""
+        connection, manager = self._connection, self._manager
+        if connection is None or manager is None or self.is_over:
+            return
+        match request:
+            case application.SendDatagram(data):
+                self._send_new(self._datagrams.add(data, now), now)
+            case application.WriteStream(stream_id, data, ended):
+                self._streams.write(connection, stream_id, data, ended=ended)
+            case application.AcknowledgeRead(stream_id, size):
+                connection.read(stream_id, size)
+            case application.DropStream(stream_id, error_code):
+                self._streams.drop(connection, stream_id, error_code)
+            case application.PinPath(path):
+                manager.pin(path, now)
+            case application.ProbePath(path):
+                manager.probe(path)
+            case application.EndCall(reason):
+                self.close(reason)
+            case _:
+                assert_never(request)
 
     def tick(self, now: float) -> None:
         """The deadline has come."""
@@ -313,6 +360,7 @@ class PairSession:
             lambda key_hash: peer_id(key_hash) == self.remote,
             PEER_ALPN,
             idle_timeout=IDLE_FACTOR * self.config.give_up,
+            streams=FOR_BULK,
         )
         return MultipathConnection(config, original_destination)
 
@@ -324,24 +372,48 @@ class PairSession:
                 case events.HandshakeConfirmed():
                     self._on_confirmed(self._connection, now)
                 case events.DatagramArrived(path, data):
-                    self._media.on_datagram(data, self._trace.name(path), now)
+                    self._arrive(data, path, now)
                 case events.DatagramAcknowledged(_, copy):
                     self._trace.count(lost=False)
-                    self._media.acknowledge(copy.seq)
+                    self._flows.acknowledge(copy.frame)
                 case events.DatagramLost(path, copy):
                     self._trace.count(lost=True)
                     if self._manager is not None:
                         self._manager.sending.send_lost(copy, path, now)
-                case events.StreamData(data=data, ended=ended):
-                    self._media.on_description(data, ended=ended, now=now)
+                case events.StreamData(stream_id) if not is_applications(stream_id):
+                    self._read_description(event, now)
+                case events.StreamData() | events.StreamBroken() | events.StreamRefused():
+                    self._streams.react(event)
                 case events.Terminated(error_code, reason):
                     self._end(reason or ("goodbye" if not error_code else f"error {error_code:#x}"))
                     return
                 case _:
                     if self._manager is not None:
                         self._manager.on_event(event, now)
+        self._streams.look(self._connection)
         if self._manager is not None and not self.is_over:
             self._manager.watch(now)
+
+    def _send_new(self, frame: Frame, now: float) -> bool:
+        """Send a frame, if there is a way out; else a change may bring one in time."""
+        if self._manager is None or not self._manager.can_send:
+            return False
+        self._manager.sending.send_new(frame, now)
+        return True
+
+    def _arrive(self, datagram: bytes, path: PathAddress, now: float) -> None:
+        try:
+            self._flows.arrive(datagram, self._trace.name(path), now)
+        except ProtocolError as error:
+            self._trace.dropped(error, now)
+
+    def _read_description(self, event: events.StreamData, now: float) -> None:
+        assert self._connection is not None
+        self._connection.read(event.stream_id, len(event.data))
+        try:
+            self._media.on_description(event.data, ended=event.ended, now=now)
+        except ProtocolError as error:
+            self._trace.dropped(error, now)
 
     def _on_confirmed(self, connection: MultipathConnection, now: float) -> None:
         self._manager = PathManager(
@@ -350,6 +422,7 @@ class PairSession:
             self._direct,
             self._relays,
             self._paths,
+            self._flows,
             self._media,
             self._trace,
         )

@@ -5,12 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from p2pquic.core.actions import Action, Log
+from p2pquic.core.drops import DropLimit
+from p2pquic.core.errors import ProtocolError
 from p2pquic.core.path import DirectPath, PathAddress
 from p2pquic.core.trace import (
     Closed,
     Connected,
+    Dropped,
     Hedging,
     PathAbandoned,
+    PathProbed,
     PathSelected,
     PathStatistics,
     PathValidated,
@@ -28,9 +32,11 @@ class PairTrace:
         self._remote = remote
         self._relays = relays
         self._actions = actions
-        self._acknowledged = 0
-        self._lost = 0
+        self.delivered = 0  # copies of frames, since the call began
+        self.lost = 0
+        self._told = 0, 0  # of them, in the statistics of the second before
         self._hedges = False
+        self._drops = DropLimit()
 
     def name(self, path: PathAddress) -> str:
         """A path by the interface it leaves from, and where it leads unless to the one relay."""
@@ -58,6 +64,10 @@ class PairTrace:
         """A path answered after `rtt` seconds."""
         self._log(PathValidated(self.name(path), path.kind, self._remote, round(rtt * 1000, 3)))
 
+    def probed(self, path: PathAddress, rtt: float) -> None:
+        """A path that was asked answered after `rtt` seconds."""
+        self._log(PathProbed(str(path), path.kind, self._remote, round(rtt * 1000, 3)))
+
     def abandoned(self, path: PathAddress, reason: str) -> None:
         """A path is given up."""
         self._log(PathAbandoned(self.name(path), self._remote, reason))
@@ -75,15 +85,21 @@ class PairTrace:
 
     def count(self, *, lost: bool) -> None:
         """A copy of a frame arrived at the other end, or got lost."""
-        self._lost += lost
-        self._acknowledged += not lost
+        self.lost += lost
+        self.delivered += not lost
 
     def statistics(self, path: PathAddress, rtt: float | None) -> None:
         """What the active path measured since the last time."""
-        loss = self._lost / max(1, self._lost + self._acknowledged)
-        self._acknowledged = self._lost = 0
+        delivered, lost = self.delivered - self._told[0], self.lost - self._told[1]
+        self._told = self.delivered, self.lost
+        loss = lost / max(1, lost + delivered)
         milliseconds = round((rtt or 0.0) * 1000, 3)
         self._log(PathStatistics(self._remote, self.name(path), milliseconds, round(loss, 4)))
+
+    def dropped(self, error: ProtocolError, now: float) -> None:
+        """The other end, or somebody in its name, sent what is not allowed."""
+        if self._drops.allows(now):
+            self._log(Dropped(str(error), self._remote))
 
     def closed(self, reason: str) -> None:
         """The call is over."""

@@ -14,6 +14,7 @@ from __future__ import annotations
 import math
 from collections.abc import Collection
 
+from p2pquic.core.call_state import Path
 from p2pquic.core.frames import FRAME_CADENCE
 from p2pquic.core.path import DirectPath, PathAddress, RelayPath
 from p2pquic.core.selector import choose, is_ours_alone
@@ -21,6 +22,7 @@ from p2pquic.quic import events
 from p2pquic.quic.connection import MultipathConnection
 from p2pquic.session.direct_paths import DirectPaths
 from p2pquic.session.pair_config import PairConfig
+from p2pquic.session.pair_flows import PairFlows
 from p2pquic.session.pair_liveness import Health, PairLiveness
 from p2pquic.session.pair_media import PairMedia
 from p2pquic.session.pair_paths import PairPaths
@@ -43,10 +45,11 @@ class PathManager:
         direct: DirectPaths,
         relays: RelayRoutes,
         paths: PairPaths,
+        flows: PairFlows,
         media: PairMedia,
         trace: PairTrace,
     ) -> None:
-        self.sending = PairSending(connection, media, paths, trace, config.resilience)
+        self.sending = PairSending(connection, flows, paths, trace, config.resilience)
         self._config = config
         self._connection = connection
         self._direct = direct
@@ -144,6 +147,8 @@ class PathManager:
                 if isinstance(path, DirectPath):
                     self._direct.proved(path)
                 self.choose(now)
+            case events.PathProbed(path, rtt):
+                self._trace.probed(path, rtt)
             case events.PathMoved(DirectPath() as old, DirectPath() as new):
                 self._on_moved(old, new, now)
             case events.PathRetired(path):
@@ -177,6 +182,7 @@ class PathManager:
                 self.sending.lasting_doubt(now)
             case Health.DEAD:
                 self._bury(self.selected, now)
+        self._bear_streams(now)
 
     def choose(self, now: float) -> None:
         """Apply the rule; change the path if it says so."""
@@ -195,6 +201,33 @@ class PathManager:
         self._change(choice.path, choice.reason, now, insists=choice.insists)
         if is_cut and is_lean and isinstance(choice.path, RelayPath):
             self._doubt_standbys(now)
+
+    def paths(self) -> list[Path]:
+        """Every open path, as an application sees it."""
+        return [
+            Path(
+                str(path),
+                path.kind,
+                self._paths.interface_of(path),
+                str(path.remote if isinstance(path, DirectPath) else path.server),
+                self._connection.rtt(path),
+                self._connection.is_validated(path),
+                path == self.selected,
+                str(path) == self._paths.pinned,
+            )
+            for path in self._connection.paths
+        ]
+
+    def pin(self, name: str, now: float) -> None:
+        """Prefer the path of this name while it lives, to all others; "" for the usual rule."""
+        self._paths.pinned = name
+        self.choose(now)
+
+    def probe(self, name: str) -> None:
+        """Measure the open path of this name; `PathProbed` is the answer, if there is one."""
+        for path in self._connection.paths:
+            if str(path) == name:
+                self._connection.probe(path)
 
     # ---- what follows ------------------------------------------------------------------------
 
@@ -245,7 +278,9 @@ class PathManager:
         self._close_dead_paths(now)
         if nothing_died:
             self.sending.look_after(before, now)
-        elif self._paths.has_way_out(path):
+            return
+        self._connection.send_streams_again(before)
+        if self._paths.has_way_out(path):
             self.sending.send_again(path, back, now)
 
     def _bury(self, path: PathAddress, now: float) -> None:
@@ -268,6 +303,17 @@ class PathManager:
         else:
             self._relays.doubt(self._connection, path, now)
         self._change(choice.path, "nothing comes through the path before", now)
+
+    def _bear_streams(self, now: float) -> None:
+        """Bulk is not sent twice: while the doubt lasts it takes whatever path answers."""
+        since = self._liveness.doubted_since
+        if since is None or self._liveness.health is Health.DOUBTED:
+            self._connection.bear_streams_on(None)
+        elif self._connection.streams_on == self.selected:
+            way = self._paths.answering(self._connection, since, now)
+            if way is not None:
+                self._connection.bear_streams_on(way)
+                self._connection.send_streams_again(self.selected)
 
     def _doubt_standbys(self, now: float) -> None:
         """What stood by may have died in silence; each direct path has to prove itself anew."""

@@ -24,6 +24,7 @@ from p2pquic.core.events import (
     Event,
     HangUpRequested,
     MediaPacketReady,
+    Requested,
     ResilienceChosen,
     SocketsChanged,
 )
@@ -91,6 +92,10 @@ class PeerSession:
         times = [self._links.deadline, *[pair.deadline for pair in self._calls]]
         return earliest([*times, self._reserve.deadline])
 
+    def call(self, remote: str) -> PairSession | None:
+        """The call with this member, to be asked how it stands."""
+        return self._calls.get(remote)
+
     def handle(self, event: Event, now: float) -> list[Action]:
         """React to one event."""
         match event:
@@ -109,6 +114,9 @@ class PeerSession:
                 self._frame += 1
             case DeadlinePassed():
                 self._on_deadline(now)
+            case Requested(remote, request):
+                if (called := self._calls.get(remote)) is not None:
+                    called.on_request(request, now)
             case ResilienceChosen(resilience):
                 if resilience != self._calls.resilience:
                     self._log(ResilienceChanged(resilience))

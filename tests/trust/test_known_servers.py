@@ -9,10 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from p2pquic.api.named_servers import choose_pins, find_servers
+from p2pquic.core.addresses import SocketAddress
 from p2pquic.core.errors import UsageError
-from p2pquic.core.trace import Failed, Registered, ServerTrusted
-from p2pquic.peer.known_servers import KnownServers, OtherKeyError
-from p2pquic.peer.memory import Memory
+from p2pquic.quic.identity import parse_fingerprint
+from p2pquic.trust.known_servers import KnownServers, OtherKeyError
 
 SERVER = "music.example:12345"
 KEY = "sha256:" + "ab" * 32
@@ -20,7 +21,7 @@ OTHER_KEY = "sha256:" + "cd" * 32
 TRUST_MANY = """
 import sys
 from pathlib import Path
-from p2pquic.peer.known_servers import KnownServers
+from p2pquic.trust.known_servers import KnownServers
 for number in range(20):
     KnownServers(Path(sys.argv[1])).trust(f"{sys.argv[2]}-{number}:1", "sha256:" + "ab" * 32)
 """
@@ -32,7 +33,7 @@ def test_a_server_is_known_after_the_first_contact(tmp_path: Path) -> None:
     servers.trust(SERVER, KEY)
     pin = servers.pin(SERVER.upper())
     assert pin is not None
-    assert pin.key_hash == bytes.fromhex("ab" * 32)
+    assert pin.key_hashes == (bytes.fromhex("ab" * 32),)
     assert f"line 1 of {tmp_path / 'new' / 'known_servers'}" in pin.advice
     assert servers.pin("music.example:4433") is None, "another port is another server"
     file = tmp_path / "new" / "known_servers"
@@ -88,19 +89,25 @@ def test_processes_do_not_lose_each_others_servers(tmp_path: Path) -> None:
     assert len(lines) == len(set(lines)) == 80
 
 
-def test_only_trust_is_written_down(tmp_path: Path) -> None:
-    memory = Memory({"203.0.113.10:12345": SERVER}, KnownServers(tmp_path))
-    assert memory.notice(Registered("a" * 32, "lobby", "203.0.113.5:4433")) is None
-    assert not list(tmp_path.iterdir())
-    assert memory.notice(ServerTrusted("203.0.113.10:12345", KEY)) is None
-    assert KnownServers(tmp_path).pin(SERVER) is not None, "it goes by the name that was typed"
-    assert Memory({}, None).notice(ServerTrusted("203.0.113.10:12345", KEY)) is None
+def test_a_pin_that_is_told_wins_over_the_key_that_is_known(tmp_path: Path) -> None:
+    known = KnownServers(tmp_path)
+    assert known.choose_pin(SERVER, []) is None
+    known.trust(SERVER, KEY)
+    remembered, told = known.choose_pin(SERVER, []), known.choose_pin(SERVER, [OTHER_KEY, KEY])
+    assert remembered is not None
+    assert told is not None
+    assert remembered.key_hashes == (parse_fingerprint(KEY),)
+    assert told.key_hashes == (parse_fingerprint(OTHER_KEY), parse_fingerprint(KEY))
 
 
-def test_a_folder_that_cannot_be_written_is_told_and_ends_no_call(tmp_path: Path) -> None:
-    (tmp_path / "file").write_text("")
-    told = Memory({SERVER: SERVER}, KnownServers(tmp_path / "file")).notice(
-        ServerTrusted(SERVER, KEY)
-    )
-    assert isinstance(told, Failed)
-    assert "Cannot" in told.message
+def test_each_of_several_servers_has_the_key_it_had_or_any_that_is_told(tmp_path: Path) -> None:
+    known = KnownServers(tmp_path)
+    known.trust(SERVER, KEY)
+    addresses = {SERVER: SocketAddress("10.0.0.1", 1), "10.0.0.2:1": SocketAddress("10.0.0.2", 1)}
+    servers = find_servers(choose_pins(list(addresses), [], known), addresses.__getitem__)
+    assert list(servers) == list(addresses)
+    assert servers[SERVER].pins == (parse_fingerprint(KEY),)
+    assert not servers["10.0.0.2:1"].pins
+    told = choose_pins(list(addresses), [KEY, OTHER_KEY], known)
+    for server in find_servers(told, addresses.__getitem__).values():
+        assert set(server.pins) == {parse_fingerprint(KEY), parse_fingerprint(OTHER_KEY)}

@@ -12,8 +12,8 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from p2pquic.core.errors import UsageError
-from p2pquic.peer.file_lock import holding_if_free
 from p2pquic.quic.identity import Identity
+from p2pquic.trust.file_lock import holding_if_free
 
 
 @contextmanager

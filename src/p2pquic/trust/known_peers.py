@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from p2pquic.peer.known_file import KnownFile
+from p2pquic.trust.known_file import KnownFile
 
 LINE = re.compile(r"(?P<name>[0-9a-f]{32})\s+(?P<value>\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ)")
 MOST_PEERS = 1000  # 53 bytes each; peers with a new identity for every run would fill any disk

@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from p2pquic.core.errors import UsageError
-from p2pquic.peer.file_lock import holding
 from p2pquic.quic.identity import write_private_file
+from p2pquic.trust.file_lock import holding
 
 FOREIGN_BYTES = "surrogateescape"  # somebody's comment in another encoding stays what it is
 

@@ -10,13 +10,13 @@ from pathlib import Path
 import pytest
 
 from p2pquic.core.errors import UsageError
-from p2pquic.peer.file_lock import holding_if_free
-from p2pquic.peer.lasting_identity import lasting_identity
+from p2pquic.trust.file_lock import holding_if_free
+from p2pquic.trust.lasting_identity import lasting_identity
 
 USE_FOR_EVER = """
 import sys
 from pathlib import Path
-from p2pquic.peer.lasting_identity import lasting_identity
+from p2pquic.trust.lasting_identity import lasting_identity
 with lasting_identity(Path(sys.argv[1])) as identity:
     print(identity.peer_id, flush=True)
     sys.stdin.read()

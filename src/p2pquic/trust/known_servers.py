@@ -8,20 +8,21 @@ person typed, not by what that resolves to: it is the name that is trusted.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from p2pquic.core.errors import P2PQuicError
-from p2pquic.peer.known_file import KnownFile
 from p2pquic.quic.identity import parse_fingerprint
+from p2pquic.trust.known_file import KnownFile
 
 LINE = re.compile(r"(?P<name>\S+:\d+)\s+(?P<value>sha256:[0-9a-fA-F]{64})")
 
 
 class Pin(NamedTuple):
-    """The hash of the key a server has to hold (32 bytes), and what to do if it has another."""
+    """The hashes of keys (32 bytes) of which a server has to hold one, and what to do if not."""
 
-    key_hash: bytes
+    key_hashes: tuple[bytes, ...]
     advice: str
 
 
@@ -35,6 +36,17 @@ class KnownServers:
     def __init__(self, directory: Path) -> None:
         self._known = KnownFile(directory / "known_servers", LINE, "HOST:PORT sha256:HEX")
 
+    def choose_pin(self, server: str, told: Sequence[str]) -> Pin | None:
+        """The keys that a person told ("sha256:..."), or the one that `server` had so far, if any.
+
+        Raises:
+            UsageError: see `pin`, or what was told is no fingerprint.
+        """
+        if not told:
+            return self.pin(server)
+        advice = "Correct --pin if whoever runs the server confirms the other key."
+        return Pin(tuple(map(parse_fingerprint, told)), advice)
+
     def pin(self, server: str) -> Pin | None:
         """The key that `server`, as HOST:PORT, had so far; None if it was never met.
 
@@ -45,7 +57,7 @@ class KnownServers:
         if line is None:
             return None
         return Pin(
-            parse_fingerprint(line.value),
+            (parse_fingerprint(line.value),),
             f"The old key is in line {line.number} of {self._known.file}: if whoever runs the "
             "server confirms the new one, remove that line, or give the new key with --pin.",
         )

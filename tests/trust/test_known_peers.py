@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from p2pquic.core.trace import Connected, Failed, PeerRecognised
-from p2pquic.peer import known_peers
-from p2pquic.peer.known_peers import KnownPeers
 from p2pquic.peer.memory import Memory
+from p2pquic.trust import known_peers
+from p2pquic.trust.known_peers import KnownPeers
 
 BOB = "b0" * 16
 EVE = "e0" * 16
@@ -38,7 +38,7 @@ def test_who_was_not_met_for_longest_makes_room(
 
 
 def test_a_call_says_whether_its_peer_was_met_before(tmp_path: Path) -> None:
-    memory = Memory({}, None, KnownPeers(tmp_path))
+    memory = Memory(KnownPeers(tmp_path))
     connected = Connected(BOB, "relay", "client", "00")
     assert memory.notice(connected) == PeerRecognised(BOB, "")
     again = memory.notice(connected)

@@ -3,7 +3,7 @@
 After a restart peers still trust it, for its key is the same, and running calls go on, for their
 relay tickets derive from the same secret.
 
-`python -m p2pquic.intermediate.certificate CERT KEY` makes them if need be and prints the --pin.
+`python -m p2pquic.trust.server_identity CERT KEY` makes them if need be and prints the --pin.
 """
 
 from __future__ import annotations

@@ -1,0 +1,1 @@
+"""What `import p2pquic` offers, over the sessions and the outside world below."""

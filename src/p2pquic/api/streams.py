@@ -1,0 +1,119 @@
+"""A stream of a connection: bytes in order, each once, whatever way they took.
+
+    write() ... end()  -->          waits while a megabyte is under way
+    read() until b""   <--          what nobody reads is not sent either
+
+A stream outlives every change of path; it ends with its connection.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from typing import Literal
+
+from p2pquic.api.errors import ConnectionLostError
+from p2pquic.core.application import AcknowledgeRead, DropStream, Request, WriteStream
+
+PIECE = 64 * 1024  # bytes handed over at once: small enough not to hold up a frame of audio
+DROPPED = 1  # the one application error code of a stream that is not wanted
+
+
+class Stream:
+    """Both directions of one stream. `id` is its QUIC number (RFC 9000 section 2.1)."""
+
+    def __init__(self, stream_id: int, ask: Callable[[Request], None]) -> None:
+        self.id = stream_id
+        self._ask = ask
+        self._buffer = bytearray()
+        self._at_end = False  # all that the other end writes is in the buffer
+        self._has_ended = False  # all that we write was written
+        self._read_fault: str | None = None
+        self._write_fault: str | None = None
+        self._readable = asyncio.Event()
+        self._writable = asyncio.Event()
+        self._writable.set()
+
+    async def write(self, data: bytes | bytearray | memoryview) -> None:
+        """Send bytes after all that were written before; returns when they are under way.
+
+        Raises:
+            ConnectionLostError: the connection ended, or the other end drops the stream.
+            ValueError: the stream was ended before.
+        """
+        view = memoryview(data)
+        while len(view):
+            await self._writable.wait()
+            self._check_writing()
+            self._ask(WriteStream(self.id, bytes(view[:PIECE]), ended=False))
+            view = view[PIECE:]
+
+    def end(self) -> None:
+        """Say that no more is to come; the other end reads b"" after the last byte."""
+        if not self._has_ended and self._write_fault is None:
+            self._has_ended = True
+            self._ask(WriteStream(self.id, b"", ended=True))
+
+    async def read(self, most: int = PIECE) -> bytes:
+        """The next bytes, at least one and at most `most`; b"" at the end of the stream.
+
+        Raises:
+            ConnectionLostError: the connection ended, or the other end drops the stream, before
+                the end came.
+        """
+        while not self._buffer and not self._at_end:
+            if self._read_fault is not None:
+                raise ConnectionLostError(self._read_fault)
+            self._readable.clear()
+            await self._readable.wait()
+        data = bytes(self._buffer[:most])
+        del self._buffer[: len(data)]
+        if data:
+            self._ask(AcknowledgeRead(self.id, len(data)))
+        return data
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        """All that is still to come, in pieces."""
+        while data := await self.read():
+            yield data
+
+    def drop(self) -> None:
+        """Neither read nor write any longer; the other end is told, and what is under way lost."""
+        self._ask(DropStream(self.id, DROPPED))
+        self._buffer.clear()
+        self._break("this end dropped the stream", "read")
+        self._break("this end dropped the stream", "write")
+
+    @property
+    def is_over(self) -> bool:
+        """Whether it has ended in both directions, or broke."""
+        return (self._at_end or self._read_fault is not None) and (
+            self._has_ended or self._write_fault is not None
+        )
+
+    # ---- what the connection tells -----------------------------------------------------------
+
+    def _feed(self, data: bytes, *, ended: bool) -> None:
+        self._buffer += data
+        self._at_end = self._at_end or ended
+        self._readable.set()
+
+    def _pause(self) -> None:
+        self._writable.clear()
+
+    def _resume(self) -> None:
+        self._writable.set()
+
+    def _break(self, fault: str, half: Literal["read", "write"]) -> None:
+        if half == "read" and not self._at_end:
+            self._read_fault = self._read_fault or fault
+            self._readable.set()
+        if half == "write":
+            self._write_fault = self._write_fault or fault
+            self._writable.set()
+
+    def _check_writing(self) -> None:
+        if self._write_fault is not None:
+            raise ConnectionLostError(self._write_fault)
+        if self._has_ended:
+            raise ValueError("the stream was ended; nothing can be written on it any more")
