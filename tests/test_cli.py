@@ -63,7 +63,10 @@ def chosen_by(words: str, monkeypatch: pytest.MonkeyPatch, data: Path) -> PeerOp
         (f"peer --pin {PIN} --intermediate 10.0.0.1:0", "has port 0"),
         (f"peer --pin {PIN} --intermediate 0.0.0.0:1", "stands for every address"),
         (f"peer {naming('10.0.0.1:1', '10.0.0.1:1')}", "The server 10.0.0.1:1 is named twice"),
-        (f"peer {naming('localhost:1', '127.0.0.1:1')}", "localhost:1 and 127.0.0.1:1 are the same server"),
+        (
+            f"peer {naming('localhost:1', '127.0.0.1:1')}",
+            "localhost:1 and 127.0.0.1:1 are the same server",
+        ),
         (f"peer {naming('10.0.0.1:1', 'nonsense')}", "'nonsense' is not an address"),
         (f"peer {naming(*[f'10.0.0.1:{n}' for n in (1, 2, 3, 4)])}", "a peer can have 1 to 3"),
         (f"peer --pin {PIN} --pin sha256:abc", "is not a key fingerprint"),
