@@ -49,6 +49,8 @@ check: $(READY) ## Format, lint, types, import direction.
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+	$(BIN)/mypy --platform darwin --cache-dir .mypy_cache/darwin src
+	$(BIN)/mypy --platform win32 --cache-dir .mypy_cache/win32 src
 	$(BIN)/lint-imports
 
 intermediate: $(READY) ## Run the intermediate server at INTERMEDIATE_ADDR.
@@ -91,7 +93,7 @@ lock: ## Renew requirements.lock after a change in pyproject.toml.
 	$(PYTHON) -m venv out/lock
 	out/lock/bin/pip install --quiet uv
 	UV_CUSTOM_COMPILE_COMMAND="make lock" out/lock/bin/uv pip compile pyproject.toml --quiet \
-		--all-extras --universal --python-version 3.11 --generate-hashes --no-annotate \
+		--extra lab --extra dev --universal --python-version 3.11 --generate-hashes --no-annotate \
 		--no-emit-index-url --output-file requirements.lock
 	rm -r out/lock
 

@@ -30,7 +30,9 @@ if command -v "$PYTHON" >/dev/null; then
 else
     missing+=(python3 python3-venv)
 fi
-if [ "$wanted" = everything ]; then
+if [ "$wanted" = everything ] && .venv/bin/python -c 'import gstreamer_cli' 2>/dev/null; then
+    : # macOS: the wheels of gstreamer-bundle hold all of GStreamer
+elif [ "$wanted" = everything ]; then
     need gstreamer1.0-tools command -v gst-launch-1.0
     need gstreamer1.0-plugins-base elements decodebin audioconvert audioresample opusenc opusdec
     need gstreamer1.0-plugins-good elements rtpopuspay rtpstreampay rtpjitterbuffer wavenc mpg123audiodec

@@ -9,6 +9,7 @@ the command that needs it, so that `--help` answers at once.
 from __future__ import annotations
 
 import argparse
+import io
 import math
 import os
 import signal
@@ -26,6 +27,7 @@ from p2pquic.core.preference import InterfacePreference
 from p2pquic.net.resolving import data_directory, resolve
 
 DONE, FAILED, WRONG_USAGE = 0, 1, 2
+STOP_SIGNALS = ("SIGINT", "SIGTERM", "SIGBREAK")  # the last is Ctrl-Break, on Windows alone
 DEFAULT_LISTEN = "0.0.0.0:12345"
 DEFAULT_INTERMEDIATE = "127.0.0.1:12345"
 SHORTEST_BUFFER, LONGEST_BUFFER = 20, 2000  # ms: one frame; what nobody would call a talk
@@ -37,8 +39,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit code and never a traceback, except with --debug."""
     words = list(sys.argv[1:] if arguments is None else arguments)
     if arguments is None:  # as a program: until a command knows better, a signal ends it well
-        for number in (signal.SIGINT, signal.SIGTERM):  # a shell's background job ignores SIGINT
-            signal.signal(number, signal.default_int_handler)
+        _never_fail_to_print()
+        for name in STOP_SIGNALS:  # a shell's background job ignores SIGINT
+            if hasattr(signal, name):
+                signal.signal(getattr(signal, name), signal.default_int_handler)
     debug = "--debug" in words
     try:
         if words[:1] == ["lab"]:
@@ -65,6 +69,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 file=sys.stderr,
             )
         return FAILED
+
+
+def _never_fail_to_print() -> None:
+    """A room's name may have letters that the encoding of a file or pipe lacks, as on Windows."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def _run_intermediate(options: argparse.Namespace) -> int:

@@ -104,7 +104,19 @@ def cpu_of(pid: int) -> float:
     except OSError:
         raise MissingRequirementError("This system has no /proc to read CPU times from.") from None
     fields = stat.rpartition(")")[2].split()
-    return (int(fields[_USER]) + int(fields[_SYSTEM])) / os.sysconf("SC_CLK_TCK")
+    return (int(fields[_USER]) + int(fields[_SYSTEM])) / clock_ticks()
+
+
+def clock_ticks() -> int:
+    """How many ticks of /proc make a second.
+
+    Raises:
+        MissingRequirementError: this system has no /proc.
+    """
+    if sys.platform == "win32":
+        raise MissingRequirementError("Windows has no /proc to read CPU times from.")
+    else:  # noqa: RET506 (mypy understands only this form of a platform check)
+        return os.sysconf("SC_CLK_TCK")
 
 
 @contextmanager

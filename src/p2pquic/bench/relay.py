@@ -15,9 +15,9 @@ from pathlib import Path
 from time import process_time
 
 from p2pquic.bench.measuring import Benchmark
-from p2pquic.bench.processes import cpu_of, start_server
+from p2pquic.bench.processes import clock_ticks, cpu_of, start_server
 from p2pquic.core.addresses import LocalSocket, SocketAddress
-from p2pquic.net.udp import MAX_DATAGRAM
+from p2pquic.net.datagram_reader import MAX_DATAGRAM
 from p2pquic.session.relay_legs import RelayLegs
 from p2pquic.session.relay_switch import RelaySwitch
 from p2pquic.wire.relay_frame import KEY_SIZE, FrameType, decode
@@ -80,7 +80,7 @@ def server_rate(count: int) -> float:
             finally:
                 for udp in ways:
                     udp.close()
-    return count / max(taken, 1 / os.sysconf("SC_CLK_TCK"))
+    return count / max(taken, 1 / clock_ticks())
 
 
 def _open_session(secret: bytes, server: SocketAddress) -> dict[socket.socket, _Way]:

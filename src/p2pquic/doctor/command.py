@@ -46,12 +46,13 @@ def _examine(
     if any(finding.level == "problem" for finding in foundation):
         return  # what follows could not even be imported
     from p2pquic.doctor.network import check_network
+    from p2pquic.net.process import EventLoop
 
     yield from check_clock()
     yield from check_sound()
     yield from check_lab()
     yield from faults
-    with asyncio.Runner(loop_factory=asyncio.SelectorEventLoop) as runner:
+    with asyncio.Runner(loop_factory=EventLoop) as runner:
         yield from runner.run(check_network(servers, pins))
     if not servers and not faults:
         what = "Servers and NAT were not looked at, since no server was named."

@@ -11,6 +11,7 @@ import argparse
 import dataclasses
 import secrets
 import signal
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import get_args
@@ -119,16 +120,23 @@ def _choose_world(wanted: str, console: Console) -> World:
     """Real kernels where this machine allows it; asking makes this process able to."""
     if wanted == "simulator":
         return "simulator"
-    from p2pquic.lab.requirements import check_lab
-
     try:
-        check_lab()
+        _require_kernels()
     except MissingRequirementError as error:
         if wanted == "kernel":
             raise
         console.print(f"{error} So this runs in the simulator, in virtual time and without sound.")
         return "simulator"
     return "kernel"
+
+
+def _require_kernels() -> None:
+    if sys.platform == "linux":
+        from p2pquic.lab.requirements import check_lab
+
+        check_lab()
+    else:
+        raise MissingRequirementError("The lab of real kernels needs Linux.")
 
 
 def _conclude(

@@ -28,6 +28,8 @@ from random import Random
 from subprocess import PIPE
 from typing import TextIO
 
+assert sys.platform == "linux", "The lab of real kernels needs Linux."
+
 import msgspec
 
 from p2pquic.core.errors import P2PQuicError

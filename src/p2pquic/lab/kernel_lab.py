@@ -27,6 +27,8 @@ from subprocess import DEVNULL, STDOUT, Popen, TimeoutExpired
 from tempfile import TemporaryDirectory
 from typing import Literal, assert_never
 
+assert sys.platform == "linux", "The lab of real kernels needs Linux."
+
 import msgspec
 
 from p2pquic.core.addresses import SocketAddress

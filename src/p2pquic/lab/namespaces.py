@@ -12,18 +12,22 @@ It knows nothing of networks; see `topology` for what is put into the namespaces
 from __future__ import annotations
 
 import ctypes
-import fcntl
 import os
 import shutil
 import signal
 import struct
 import subprocess
+import sys
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from subprocess import PIPE
 from typing import IO, TypeVar
+
+assert sys.platform == "linux", "The lab of real kernels needs Linux."
+
+import fcntl
 
 from p2pquic.core.errors import MissingRequirementError, P2PQuicError
 

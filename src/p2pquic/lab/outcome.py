@@ -6,6 +6,7 @@ The files are the same in both worlds (see `kernel_lab`); the simulator leaves t
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,7 @@ from typing import Literal
 
 import msgspec
 
+from p2pquic.core.errors import MissingRequirementError
 from p2pquic.core.events import Resilience
 from p2pquic.core.trace import Entry, from_line, to_line
 from p2pquic.lab.changes import ChangeMade
@@ -70,11 +72,14 @@ def run(
     """
     match world:
         case "kernel":
-            from p2pquic.lab import kernel_lab  # Linux alone has what it needs
+            if sys.platform == "linux":  # which alone has what it needs
+                from p2pquic.lab import kernel_lab
 
-            kernel_lab.run(
-                scenario, seed, directory, media=media, resilience=resilience, relay=relay
-            )
+                kernel_lab.run(
+                    scenario, seed, directory, media=media, resilience=resilience, relay=relay
+                )
+            else:
+                raise MissingRequirementError("The lab of real kernels needs Linux.")
         case "simulator":
             _simulate(scenario, seed, directory, resilience, relay)
     return read(directory)

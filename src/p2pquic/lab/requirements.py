@@ -10,6 +10,8 @@ import os
 import sys
 from contextlib import closing
 
+assert sys.platform == "linux", "The lab of real kernels needs Linux."
+
 from p2pquic.core.errors import MissingRequirementError
 from p2pquic.lab import namespaces
 

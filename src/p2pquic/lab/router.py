@@ -10,11 +10,15 @@ message and so in one moment, and what masquerade gives from then on comes from 
 
 from __future__ import annotations
 
-import fcntl
 import os
 import socket
 import struct
+import sys
 from contextlib import closing
+
+assert sys.platform == "linux", "The lab of real kernels needs Linux."
+
+import fcntl
 
 from p2pquic.core.errors import UsageError
 from p2pquic.lab.namespaces import Namespace

@@ -15,12 +15,15 @@ NAT that dies behind the interface no kernel tells it anything.
 from __future__ import annotations
 
 import os
+import sys
 import time
 from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from subprocess import PIPE
 from types import TracebackType
 from typing import NamedTuple
+
+assert sys.platform == "linux", "The lab of real kernels needs Linux."
 
 from p2pquic.core.errors import UsageError
 from p2pquic.lab.internet import Internet, Report

@@ -5,19 +5,29 @@
 
 The pipe is also the child's lifeline. However we end, even killed, the kernel closes our end:
 a source that can no longer write dies, and a playout whose input is over completes its file. In a
-session of its own the child does not see the terminal's Ctrl-C, so that we are the ones to end it.
+session of its own (without a console, on Windows) the child does not see the terminal's Ctrl-C, so
+that we are the ones to end it.
+
+GStreamer is what the wheels of `gstreamer-bundle` put into our own Python environment, as on macOS
+and Windows, or the system's. The commands that those wheels install are left alone: they start the
+real program as a child of theirs, which would survive them, and on macOS only at a terminal.
 """
 
 from __future__ import annotations
 
 import asyncio
+import importlib
 import os
 import re
+import shlex
+import shutil
 import subprocess
+import sys
 import tempfile
 from asyncio.subprocess import Process
 from collections.abc import Callable, Iterator, Sequence
-from typing import IO
+from itertools import pairwise
+from typing import IO, Any
 
 from p2pquic.core.errors import MissingRequirementError, P2PQuicError
 
@@ -25,7 +35,8 @@ LAUNCH = "gst-launch-1.0"
 INSPECT = "gst-inspect-1.0"
 INSTALL_HINT = (
     "Install GStreamer: apt install gstreamer1.0-tools gstreamer1.0-plugins-base "
-    "gstreamer1.0-plugins-good (Debian, Ubuntu) or brew install gstreamer (macOS)."
+    "gstreamer1.0-plugins-good (Debian, Ubuntu), brew install gstreamer (macOS), or "
+    "pip install 'p2pquic[gstreamer]' (macOS, Windows)."
 )
 
 _COMPLAINT = re.compile(
@@ -38,21 +49,44 @@ Blame = Callable[[str], P2PQuicError]
 
 
 def launch_command(pipeline: str, *, quiet: bool = True) -> list[str]:
-    """The command for `pipeline`; no word of ours holds a space or a file name to be quoted."""
-    return [LAUNCH, *(["--quiet"] if quiet else []), *pipeline.split()]
+    """The command for `pipeline`, whose words are quoted as for a shell where they need it."""
+    launch = find_program(LAUNCH) or LAUNCH
+    return [launch, *(["--quiet"] if quiet else []), *shlex.split(pipeline)]
+
+
+def find_program(name: str) -> str | None:
+    """The full path of a program of GStreamer; None if it is not installed."""
+    wheels = _wheels()
+    return (wheels and shutil.which(name, path=wheels[1])) or shutil.which(name)
+
+
+def _wheels() -> tuple[dict[str, str], str] | None:
+    """Environment and program folders of GStreamer's wheels; None where they are not installed."""
+    try:
+        libraries = importlib.import_module("gstreamer_libs")
+        environment, folders = libraries.gstreamer_env()
+    except ImportError:
+        return None
+    return environment, folders
+
+
+def file_name(name: str) -> str:
+    """A file's name as a word of a pipeline; GStreamer takes a backslash for an escape."""
+    return shlex.quote(name.replace("\\", "/") if sys.platform == "win32" else name)
 
 
 def elements_of(pipeline: str) -> Iterator[str]:
     """The names of the elements a pipeline is made of (not its caps filters)."""
-    for part in pipeline.split("!"):
-        name = part.split()[0]
-        if "/" not in name:
-            yield name
+    words = ["!", *shlex.split(pipeline)]
+    for before, word in pairwise(words):
+        if before == "!" and "/" not in word:
+            yield word
 
 
 def environment() -> dict[str, str]:
     """Ours, with GStreamer's messages in English, since we read them."""
-    return {**os.environ, "LC_ALL": "C.UTF-8", "LANGUAGE": "en"}
+    wheels = _wheels()
+    return {**os.environ, **(wheels[0] if wheels else {}), "LC_ALL": "C.UTF-8", "LANGUAGE": "en"}
 
 
 def complaint_in(messages: str) -> str:
@@ -135,8 +169,8 @@ async def launch(
 ) -> Child:
     """Start `pipeline`; `stdin` is an open file or `subprocess.PIPE`, stdout is a pipe to us.
 
-    `files` are those whose descriptors the pipeline names. If it is not `quiet`, gst-launch tells
-    its progress on stdout.
+    `files` are those whose descriptors the pipeline names; Windows cannot hand any over. If it is
+    not `quiet`, gst-launch tells its progress on stdout.
 
     Raises:
         MissingRequirementError: GStreamer is not installed.
@@ -149,10 +183,17 @@ async def launch(
             stdout=subprocess.PIPE,
             stderr=messages,
             env=environment(),
-            start_new_session=True,
-            pass_fds=[file.fileno() for file in files],
+            **_apart(files),
         )
     except OSError as error:
         messages.close()
         raise MissingRequirementError(f"{LAUNCH} cannot be started. {INSTALL_HINT}") from error
     return Child(process, messages, blame)
+
+
+def _apart(files: Sequence[IO[bytes]]) -> dict[str, Any]:
+    """How to start a child away from our terminal; on Windows it cannot be given `files`."""
+    if sys.platform == "win32":
+        return {"creationflags": subprocess.CREATE_NO_WINDOW}
+    else:  # noqa: RET505 (mypy understands only this form of a platform check)
+        return {"start_new_session": True, "pass_fds": [file.fileno() for file in files]}

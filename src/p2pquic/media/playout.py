@@ -16,6 +16,7 @@ from __future__ import annotations
 import asyncio
 import os
 import subprocess
+import sys
 from collections import deque
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -24,7 +25,7 @@ from typing import IO
 
 from p2pquic.core.errors import MissingRequirementError, P2PQuicError, UsageError
 from p2pquic.core.jitter_buffer import DelayBounds
-from p2pquic.media.gstreamer import Child, launch
+from p2pquic.media.gstreamer import Child, file_name, launch
 from p2pquic.wire.rtp import encode_stream_packet
 
 QUEUE_LENGTH = 100  # packets; a burst of re-sends after a move has 64 at most, newest first, so a
@@ -36,7 +37,7 @@ FINISH_TIMEOUT = 5.0  # seconds; the jitter buffer needs its delay, a starved ma
 def playout_pipeline(sink: str, delay: float = DelayBounds().maximum, file: int = 1) -> str:
     """The pipeline that plays on `sink`, `delay` seconds after the fastest packet.
 
-    A WAV file is open for writing at descriptor `file`.
+    A WAV file is open for writing at descriptor `file`, or made anew under its name on Windows.
 
     A speaker follows the sender's clock (mode=slave), or its buffer would run dry or full in the
     course of hours. A file has no clock: there the sender's timestamps are the truth (mode=synced)
@@ -49,13 +50,21 @@ def playout_pipeline(sink: str, delay: float = DelayBounds().maximum, file: int 
         case "none":
             end = "fakesink"
         case _:
-            end = f"audiorate skip-to-first=true tolerance=1000000 ! wavenc ! fdsink fd={file}"
+            rate = "audiorate skip-to-first=true tolerance=1000000"
+            end = f"{rate} ! wavenc ! {_file_sink(sink, file)}"
     return (
         "fdsrc fd=0 do-timestamp=true"
         " ! application/x-rtp-stream,media=audio,clock-rate=48000,encoding-name=OPUS,payload=96"
         f" ! rtpstreamdepay ! rtpjitterbuffer latency={delay * 1000:.0f} do-lost=true mode={mode}"
         f" ! rtpopusdepay ! opusdec plc=true ! audioconvert ! audioresample ! {end}"
     )
+
+
+def _file_sink(sink: str, file: int) -> str:
+    if sys.platform == "win32":  # a child there can be given no descriptors
+        return f"filesink location={file_name(sink)}"
+    else:  # noqa: RET505 (mypy understands only this form of a platform check)
+        return f"fdsink fd={file}"
 
 
 def playout_error(sink: str, reason: str) -> P2PQuicError:

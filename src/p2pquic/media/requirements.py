@@ -6,7 +6,6 @@ A missing plugin would otherwise show up in the middle of a call as a pipeline t
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 from collections.abc import Callable, Iterable
 from typing import IO
@@ -19,9 +18,11 @@ from p2pquic.media.gstreamer import (
     complaint_in,
     elements_of,
     environment,
+    find_program,
+    launch_command,
 )
 from p2pquic.media.playout import check_wav_file, playout_error, playout_pipeline
-from p2pquic.media.source import open_media_file, source_error, source_pipeline
+from p2pquic.media.source import file_source, open_media_file, source_error, source_pipeline
 
 PROBE_TIMEOUT = 15.0  # seconds; GStreamer's first start on a machine scans all its plugins
 
@@ -51,7 +52,7 @@ def check_elements(names: Iterable[str], limit: float = PROBE_TIMEOUT) -> None:
         MissingRequirementError: one is not.
     """
     for program in (LAUNCH, INSPECT):
-        if shutil.which(program) is None:
+        if find_program(program) is None:
             raise MissingRequirementError(f"{program} is missing. {INSTALL_HINT}")
     for name in sorted(set(names)):
         if not has_element(name, limit):
@@ -65,7 +66,8 @@ def has_element(name: str, limit: float = PROBE_TIMEOUT) -> bool:
         MissingRequirementError: it does not say so within `limit` seconds.
     """
     try:
-        answer = subprocess.run([INSPECT, "--exists", name], env=environment(), timeout=limit)
+        inspect = find_program(INSPECT) or INSPECT
+        answer = subprocess.run([inspect, "--exists", name], env=environment(), timeout=limit)
     except subprocess.TimeoutExpired:
         raise MissingRequirementError(
             f"{INSPECT} does not answer within {limit:.0f} s. Its first start looks at all "
@@ -92,8 +94,7 @@ def check_media(media: str, limit: float = PROBE_TIMEOUT) -> None:
         case _:
             with open_media_file(media) as file:
                 _probe(
-                    "filesrc location=/dev/stdin ! decodebin ! audioconvert"
-                    " ! fakesink num-buffers=1",
+                    f"{file_source(media)} ! decodebin ! audioconvert ! fakesink num-buffers=1",
                     blame,
                     limit,
                     stdin=file,
@@ -132,7 +133,7 @@ def _probe(
     """
     try:
         probe = subprocess.run(
-            [LAUNCH, *pipeline.split()],
+            launch_command(pipeline, quiet=False),
             stdin=stdin,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

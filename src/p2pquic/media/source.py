@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import subprocess
+import sys
 from collections import deque
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -19,7 +20,7 @@ from struct import Struct
 from typing import IO
 
 from p2pquic.core.errors import MissingRequirementError, P2PQuicError, UsageError
-from p2pquic.media.gstreamer import Child, launch
+from p2pquic.media.gstreamer import Child, file_name, launch
 from p2pquic.wire.rtp import RtpHeader, StreamPacketSplitter, decode_rtp_header
 
 FRAME_DURATION = 0.020  # seconds of audio in a packet: what Opus does best, and little to lose
@@ -36,14 +37,22 @@ _ENCODE_AND_FRAME = (
 
 
 def source_pipeline(media: str) -> str:
-    """The pipeline that encodes `media`; a file is its standard input."""
+    """The pipeline that encodes `media`; a file is its standard input (but see `file_source`)."""
     match media:
         case "mic":
             return "autoaudiosrc" + _ENCODE_AND_FRAME
         case "tone":
             return "audiotestsrc freq=440 volume=0.3" + _ENCODE_AND_FRAME
         case _:
-            return "filesrc location=/dev/stdin ! decodebin" + _ENCODE_AND_FRAME
+            return f"{file_source(media)} ! decodebin" + _ENCODE_AND_FRAME
+
+
+def file_source(media: str) -> str:
+    """The element that reads a file: by its name where nothing is called /dev/stdin."""
+    if sys.platform == "win32":
+        return f"filesrc location={file_name(media)}"
+    else:  # noqa: RET505 (mypy understands only this form of a platform check)
+        return "filesrc location=/dev/stdin"
 
 
 def source_error(media: str, reason: str) -> P2PQuicError:

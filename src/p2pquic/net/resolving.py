@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import sys
 from pathlib import Path
 
 from p2pquic.core.addresses import SocketAddress, parse_socket_address
@@ -45,7 +46,10 @@ def resolve(text: str) -> SocketAddress:
 
 
 def data_directory() -> Path:
-    """Where this user's programs keep their data (XDG base directory specification).
+    """Where this user's programs keep their data.
+
+    `XDG_DATA_HOME` is obeyed everywhere (XDG base directory specification); without it the place
+    is the one that each system has for it.
 
     Raises:
         UsageError: this user has no home directory.
@@ -54,8 +58,16 @@ def data_directory() -> Path:
     if told.is_absolute():  # any other is to be ignored
         return told / "p2pquic"
     try:
-        return Path.home() / ".local" / "share" / "p2pquic"
+        return _usual_data_home(sys.platform, Path.home()) / "p2pquic"
     except RuntimeError:
         raise UsageError(
             "You have no home directory to keep keys in. Set XDG_DATA_HOME to a folder of yours."
         ) from None
+
+
+def _usual_data_home(platform: str, home: Path) -> Path:
+    if platform == "darwin":
+        return home / "Library" / "Application Support"
+    if platform == "win32":  # not the roaming folder: a key belongs to one machine
+        return Path(os.environ.get("LOCALAPPDATA") or home / "AppData" / "Local")
+    return home / ".local" / "share"

@@ -10,27 +10,25 @@ session's.
 
 from __future__ import annotations
 
-import asyncio
 import errno
+import ipaddress
 import os
 import socket
-import sys
 from collections import Counter
 from collections.abc import Callable, Iterable
+from functools import partial
+from typing import Any
 
 from p2pquic.core.addresses import LocalAddress, LocalSocket, SocketAddress
 from p2pquic.core.errors import UsageError
 from p2pquic.core.trace import Dropped, Record
+from p2pquic.net.datagram_reader import MAX_DATAGRAM, start_reading
 from p2pquic.net.monitor.usable import LOOPBACK_INTERFACE
+from p2pquic.net.socket_options import bind_to_interface, claim_port, forbid_fragments
 
-MAX_DATAGRAM = 2048  # bytes; ours stay below 1280, and no Ethernet path carries more than 1500
 READS_PER_WAKE = 64  # datagrams; more would keep timers and the other sockets waiting
 PORTS_REMEMBERED = 32  # of addresses that went away; a home, an office and some trains
 RECEIVE_BUFFER = 1 << 20  # bytes; 1 MiB holds a second of a busy relay while Python is away
-
-# linux/in.h and linux/in6.h; the socket module does not name them.
-_LINUX_IP_MTU_DISCOVER, _LINUX_IPV6_MTU_DISCOVER = 10, 23
-_LINUX_PMTUDISC_PROBE = 3  # set the DF bit, and do not believe cached (forgeable) path MTUs
 
 OnDatagram = Callable[[LocalSocket, SocketAddress, bytes], None]
 OnRecord = Callable[[Record], None]
@@ -49,26 +47,15 @@ def open_udp_socket(address: SocketAddress, interface: str = "") -> socket.socke
         udp.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER)
         if family == socket.AF_INET6:
             udp.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-        _forbid_fragments(udp)
-        if interface and sys.platform == "linux":
-            udp.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, interface.encode() + b"\0")
+        forbid_fragments(udp)
+        claim_port(udp)
+        if interface:
+            bind_to_interface(udp, interface)
         udp.bind(address)
     except BaseException:
         udp.close()
         raise
     return udp
-
-
-def _forbid_fragments(udp: socket.socket) -> None:
-    """Set the Don't Fragment bit, as RFC 9000 section 14 demands; where the system has a way."""
-    if sys.platform == "linux":
-        if udp.family == socket.AF_INET6:
-            level, option = socket.IPPROTO_IPV6, _LINUX_IPV6_MTU_DISCOVER
-        else:
-            level, option = socket.IPPROTO_IP, _LINUX_IP_MTU_DISCOVER
-        udp.setsockopt(level, option, _LINUX_PMTUDISC_PROBE)
-    elif udp.family == socket.AF_INET6:
-        udp.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_DONTFRAG, 1)
 
 
 class UdpSockets:
@@ -87,6 +74,7 @@ class UdpSockets:
         self._on_record = on_record
         self._on_read = on_read
         self._open: dict[LocalSocket, socket.socket] = {}
+        self._stop_reading: dict[LocalSocket, Callable[[], object]] = {}
         self._ports: dict[
             str, int
         ] = {}  # that an address had, whatever its interface, oldest first
@@ -148,7 +136,8 @@ class UdpSockets:
         The loopback interface is never bound to: its addresses also stand for a server on this
         machine, whose other peers are beyond other interfaces.
         """
-        device = "" if address.interface == LOOPBACK_INTERFACE else address.interface
+        is_loopback = ipaddress.ip_address(address.host).is_loopback  # whatever its interface is
+        device = "" if is_loopback or address.interface == LOOPBACK_INTERFACE else address.interface
         try:
             udp = self._open_on_its_port(address, device)
         except PermissionError as error:  # Linux before 5.7 wants CAP_NET_RAW
@@ -166,25 +155,35 @@ class UdpSockets:
         try:
             return open_udp_socket(SocketAddress(address.host, port), device)
         except OSError as error:
-            if not port or error.errno != errno.EADDRINUSE:
-                raise
+            if not port or error.errno not in (errno.EADDRINUSE, errno.EACCES):
+                raise  # Windows says "no access" of a port that somebody claimed
             return open_udp_socket(SocketAddress(address.host, 0), device)
 
     def _add(self, udp: socket.socket, interface: str) -> LocalSocket:
         host, port = udp.getsockname()[:2]
         local = LocalSocket(host, port, interface)
         self._open[local] = udp
-        asyncio.get_running_loop().add_reader(udp, self._on_readable, local, udp)
+        self._stop_reading[local] = start_reading(
+            udp, partial(self._on_readable, local, udp), partial(self._on_fault, local)
+        )
         return local
 
     def _remove(self, local: LocalSocket) -> None:
         udp = self._open.pop(local)
-        asyncio.get_running_loop().remove_reader(udp)
+        self._stop_reading.pop(local)()
         udp.close()
 
-    def _on_readable(self, local: LocalSocket, udp: socket.socket) -> None:
+    def _on_readable(
+        self, local: LocalSocket, udp: socket.socket, first: tuple[bytes, Any] | None
+    ) -> None:
+        if first is not None:
+            data, source = first
+            self._on_datagram(local, SocketAddress(source[0], source[1]), data)
         self._read(local, udp)
         self._on_read()
+
+    def _on_fault(self, local: LocalSocket, error: OSError) -> None:
+        self._count(local, f"receiving: {_reason(error)}")
 
     def _read(self, local: LocalSocket, udp: socket.socket) -> None:
         for _ in range(READS_PER_WAKE):
@@ -195,7 +194,7 @@ class UdpSockets:
             except BlockingIOError:
                 return
             except OSError as error:  # an ICMP error of an earlier send, on some systems
-                self._count(local, f"receiving: {_reason(error)}")
+                self._on_fault(local, error)
                 return
             self._on_datagram(local, SocketAddress(source[0], source[1]), data)
 
@@ -210,4 +209,5 @@ def _reason(error: OSError) -> str:
     if error.errno is None:
         return str(error)
     name = errno.errorcode.get(error.errno, str(error.errno))
-    return f"{os.strerror(error.errno).lower()} ({name})"
+    words = error.strerror or os.strerror(error.errno)  # which knows no socket errors on Windows
+    return f"{words.lower()} ({name})"

@@ -17,16 +17,17 @@ import sys
 from collections.abc import Callable
 from typing import Any, TextIO
 
-if sys.platform != "win32":
-    import termios
-    import tty
+assert sys.platform != "win32", "Windows has another keyboard: windows_keyboard.py."
+
+import termios
+import tty
 
 AT_ONCE = 64  # bytes; more than one key is somebody leaning on the keyboard
 
 
 def has_keyboard(stream: TextIO) -> bool:
     """Whether a person may press keys here."""
-    return sys.platform != "win32" and stream.isatty() and _is_in_foreground(stream.fileno())
+    return stream.isatty() and _is_in_foreground(stream.fileno())
 
 
 class Keyboard:

@@ -20,9 +20,13 @@ from rich.text import Text
 
 from p2pquic.core.events import Resilience
 from p2pquic.core.trace import Copy, Entry
-from p2pquic.peer.keyboard import Keyboard, has_keyboard
 from p2pquic.peer.screen import MEANING, CallView, RemoteView, sentence, short
 from p2pquic.peer.send_costs import SendCosts
+
+if sys.platform == "win32":
+    from p2pquic.peer.windows_keyboard import Keyboard, has_keyboard
+else:
+    from p2pquic.peer.keyboard import Keyboard, has_keyboard
 
 MANNERS: tuple[Resilience, ...] = get_args(Resilience)
 RESILIENCE_KEY = "r"

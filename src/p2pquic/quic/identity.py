@@ -6,10 +6,13 @@ what is compared is the SHA-256 of the key itself (its SubjectPublicKeyInfo, RFC
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import hashlib
 import os
+import sys
 import tempfile
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,6 +27,7 @@ from p2pquic.core.errors import UsageError
 PEER_ID_BYTES = 16  # of the key's SHA-256: 128 bits, beyond finding a second key for an id
 LIFETIME = datetime.timedelta(days=3650)  # the key is what counts, the dates are a formality
 FINGERPRINT_PREFIX = "sha256:"
+REPLACE_TRIES, REPLACE_PAUSE = 20, 0.01  # seconds between them; who reads the file takes a few ms
 
 
 @dataclass(frozen=True)
@@ -172,9 +176,23 @@ def write_private_file(path: Path, content: bytes) -> None:
         try:
             with os.fdopen(handle, "wb") as file:
                 file.write(content)
-            os.replace(temporary, path)
+            _replace(temporary, path)
         except BaseException:
             os.unlink(temporary)
             raise
     except OSError as error:
         raise UsageError(f"Cannot write {path}: {error.strerror}.") from None
+
+
+def _replace(temporary: str, path: Path) -> None:
+    """Put the new file in the place of the old one.
+
+    Windows refuses while somebody reads the old one, which takes a moment.
+    """
+    if sys.platform == "win32":
+        for _ in range(REPLACE_TRIES):
+            with contextlib.suppress(PermissionError):
+                os.replace(temporary, path)
+                return
+            time.sleep(REPLACE_PAUSE)
+    os.replace(temporary, path)

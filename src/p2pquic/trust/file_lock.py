@@ -21,6 +21,9 @@ if sys.platform == "win32":
     def _lock(file: BinaryIO, *, wait: bool) -> None:
         msvcrt.locking(file.fileno(), msvcrt.LK_LOCK if wait else msvcrt.LK_NBLCK, 1)
 
+    def _unlock(file: BinaryIO) -> None:  # Windows does it some time after the file is closed
+        msvcrt.locking(file.fileno(), msvcrt.LK_UNLCK, 1)
+
     def _is_held_by_another(error: OSError) -> bool:
         return isinstance(error, PermissionError)
 else:
@@ -28,6 +31,9 @@ else:
 
     def _lock(file: BinaryIO, *, wait: bool) -> None:
         fcntl.flock(file, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+    def _unlock(file: BinaryIO) -> None:
+        fcntl.flock(file, fcntl.LOCK_UN)
 
     def _is_held_by_another(error: OSError) -> bool:
         return isinstance(error, BlockingIOError)
@@ -42,7 +48,10 @@ def holding(path: Path) -> Iterator[None]:
     """
     with _opened(path) as file:
         _try(file, path, wait=True)
-        yield
+        try:
+            yield
+        finally:
+            _unlock(file)
 
 
 @contextmanager
@@ -53,7 +62,12 @@ def holding_if_free(path: Path) -> Iterator[bool]:
         UsageError: the place cannot be written.
     """
     with _opened(path) as file:
-        yield _try(file, path, wait=False)
+        is_ours = _try(file, path, wait=False)
+        try:
+            yield is_ours
+        finally:
+            if is_ours:
+                _unlock(file)
 
 
 def _opened(path: Path) -> BinaryIO:

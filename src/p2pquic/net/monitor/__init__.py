@@ -1,8 +1,8 @@
 """Tells at once which of this host's addresses can carry a call.
 
-    rtnetlink  ->  linux.py  --+
-                               +-->  usable addresses, preferred first  -->  udp.py
-    polling    ->  poll.py   --+
+    rtnetlink       ->  linux.py  --+
+    routing socket  ->  macos.py  --+-->  usable addresses, preferred first  -->  udp.py
+    polling         ->  poll.py   --+
 
 What counts as usable is decided by the pure function in usable.py. A monitor never guesses from
 send errors: an address is usable when the kernel says so, and gone when the kernel says so.
@@ -43,7 +43,11 @@ def create_monitor(destination: str | None, on_change: OnChange) -> AddressMonit
         from p2pquic.net.monitor.linux import LinuxMonitor
 
         return LinuxMonitor(destination, on_change)
-    else:  # noqa: RET505 (mypy understands only this form of a platform check)
+    elif sys.platform == "darwin":  # noqa: RET505 (mypy understands only this form, as below)
+        from p2pquic.net.monitor.macos import MacMonitor
+
+        return MacMonitor(destination, on_change)
+    else:
         from p2pquic.net.monitor.poll import PollingMonitor
 
         return PollingMonitor(destination, on_change)

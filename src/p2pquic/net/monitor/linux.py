@@ -10,6 +10,9 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import sys
+
+assert sys.platform == "linux", "rtnetlink is how Linux speaks of its network."
 
 from p2pquic.core.addresses import LocalAddress
 from p2pquic.net.monitor import OnChange

@@ -14,7 +14,10 @@ import errno
 import os
 import socket
 import struct
+import sys
 from collections.abc import Iterator
+
+assert sys.platform == "linux", "rtnetlink is how Linux speaks of its network."
 
 from p2pquic.net.monitor.usable import InterfaceAddress, Link, Route
 
