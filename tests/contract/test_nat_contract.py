@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import select
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from random import Random
 from typing import NamedTuple, Protocol
@@ -88,11 +88,10 @@ def topology(nat: Nat) -> Topology:
 class Simulated:
     """The world of the simulator."""
 
-    def __init__(self, nat: Nat) -> None:
-        world = topology(nat)
+    def __init__(self, world: Topology, endpoints: Iterable[Endpoint] = ENDPOINTS) -> None:
         self._internet = VirtualInternet(world, world.interfaces, Random(7))
         self._now = 0.0
-        self._inboxes: dict[SocketAddress, list[SocketAddress]] = {e.address: [] for e in ENDPOINTS}
+        self._inboxes: dict[SocketAddress, list[SocketAddress]] = {e.address: [] for e in endpoints}
         self.interface_up = self._internet.interface_up
         self.interface_down = self._internet.interface_down
         self.nat_forgets = self._internet.nat_forgets
@@ -118,10 +117,11 @@ class Simulated:
 class Kernel:
     """The world of the lab."""
 
-    def __init__(self, nat: Nat, stack: ExitStack) -> None:
-        world = topology(nat)
+    def __init__(
+        self, world: Topology, stack: ExitStack, endpoints: Iterable[Endpoint] = ENDPOINTS
+    ) -> None:
         self._world = stack.enter_context(KernelWorld(world, world.interfaces, seed=7))
-        self._sockets = {each: stack.enter_context(self._open(each)) for each in ENDPOINTS}
+        self._sockets = {each: stack.enter_context(self._open(each)) for each in endpoints}
         self.interface_up = self._world.interface_up
         self.interface_down = self._world.interface_down
         self.nat_forgets = self._world.nat_forgets
@@ -151,14 +151,14 @@ class Kernel:
 
 @contextmanager
 def simulated(nat: Nat) -> Iterator[World]:
-    yield Simulated(nat)
+    yield Simulated(topology(nat))
 
 
 @contextmanager
 def kernel(nat: Nat) -> Iterator[World]:
     gain_rights()
     with ExitStack() as stack:
-        yield Kernel(nat, stack)
+        yield Kernel(topology(nat), stack)
 
 
 OpenWorld = Callable[[Nat], AbstractContextManager[World]]
@@ -195,6 +195,17 @@ def test_an_endpoint_independent_mapping_keeps_one_public_port(open_world: OpenW
         assert public_address(world, STRANGER) == public
 
 
+def test_a_mapping_that_keeps_no_port_number_is_one_for_all_remotes_too(
+    open_world: OpenWorld,
+) -> None:
+    with open_world(dataclasses.replace(PORT_RESTRICTED, port_preservation=False)) as world:
+        public = public_address(world, SERVER)
+        assert public.port != PRIVATE.address.port
+        assert public_address(world, SAME_HOST_OTHER_PORT) == public
+        assert public_address(world, STRANGER) == public
+        assert reaches_private(world, STRANGER, public)
+
+
 def test_a_symmetric_mapping_takes_another_port_for_every_remote(open_world: OpenWorld) -> None:
     with open_world(SYMMETRIC) as world:
         ports = {public_address(world, remote).port for remote in ENDPOINTS[1:]}
@@ -202,7 +213,10 @@ def test_a_symmetric_mapping_takes_another_port_for_every_remote(open_world: Ope
         assert public_address(world, SERVER) == public_address(world, SERVER)
 
 
-@pytest.mark.parametrize("nat", [PORT_RESTRICTED, SYMMETRIC])
+@pytest.mark.parametrize(
+    "nat",
+    [PORT_RESTRICTED, SYMMETRIC, dataclasses.replace(PORT_RESTRICTED, port_preservation=False)],
+)
 def test_only_who_was_spoken_to_may_answer(nat: Nat, open_world: OpenWorld) -> None:
     with open_world(nat) as world:
         public = public_address(world, SERVER)

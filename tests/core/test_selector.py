@@ -10,7 +10,14 @@ import pytest
 
 from p2pquic.core.addresses import LocalSocket, SocketAddress
 from p2pquic.core.path import DirectPath, PathAddress, RelayPath
-from p2pquic.core.selector import SWITCH_GAIN, Candidate, choose, companions, is_ours_alone
+from p2pquic.core.selector import (
+    EQUALLY_FAST,
+    SWITCH_GAIN,
+    Candidate,
+    choose,
+    companions,
+    is_ours_alone,
+)
 
 RELAY = RelayPath(b"session1", SocketAddress("198.51.100.4", 12345))
 WLAN = DirectPath(LocalSocket("192.168.1.2", 4000, "wlan0"), SocketAddress("198.51.100.3", 4001))
@@ -356,6 +363,42 @@ def test_companions_share_least_first(
 
 def test_a_companion_may_have_been_silent_for_a_while() -> None:
     assert companions(WLAN, "wlan0", [stale(by("rmnet0", RMNET))]) == [RMNET]
+
+
+@pytest.mark.parametrize("leads", [True, False])
+@pytest.mark.parametrize(
+    ("slower_by", "taken"),
+    [(-0.020, True), (0.0, True), (0.9 * EQUALLY_FAST, True), (1.1 * EQUALLY_FAST, False)],
+)
+def test_what_the_kernel_prefers_is_taken_if_it_is_about_as_fast(
+    slower_by: float, taken: bool, leads: bool
+) -> None:
+    """And stays, once taken, though the other may be a little faster."""
+    here = Candidate(WLAN, proven=True, rtt=0.040, interface="wlan0", place=1)
+    there = Candidate(RMNET, proven=True, rtt=0.040 + slower_by, interface="rmnet0", place=0)
+    for order in ([here, there], [there, here]):
+        choice = choose(WLAN, order, leads=leads)
+        assert (choice is not None and choice.path == RMNET) is taken
+        if taken:
+            assert choose(RMNET, order, leads=leads) is None
+
+
+def test_a_person_s_preference_is_worth_more_than_the_kernel_s() -> None:
+    here = Candidate(WLAN, proven=True, rtt=0.040, interface="wlan0", place=1)
+    there = Candidate(RMNET, proven=True, rtt=0.040, interface="rmnet0", place=0)
+    for worse in (
+        dataclasses.replace(there, order=1),
+        dataclasses.replace(there, avoided=True),
+        dataclasses.replace(there, fresh=False),
+        dataclasses.replace(there, proven=False),
+    ):
+        assert choose(WLAN, [here, worse], leads=True) is None
+
+
+def test_the_kernel_chooses_among_our_interfaces_not_where_the_other_end_is() -> None:
+    here = Candidate(WLAN, proven=True, rtt=0.040, place=1)
+    elsewhere = RMNET._replace(remote=SocketAddress("198.51.100.9", 4001))
+    assert choose(WLAN, [here, Candidate(elsewhere, proven=True, rtt=0.040)], leads=True) is None
 
 
 @pytest.mark.parametrize("order", list(itertools.permutations([relay, wlan, rmnet_much_faster])))

@@ -9,10 +9,11 @@ import msgspec
 import pytest
 
 from p2pquic.core.trace import Connected, FrameRepeated, PathSelected, from_line
+from p2pquic.lab.calls import Traces
 from p2pquic.lab.catalogue import scenario_named
 from p2pquic.lab.changes import ChangeMade
 from p2pquic.lab.kernel_lab import run
-from p2pquic.lab.measure import Passage, Traces, connections, measure
+from p2pquic.lab.measure import Passage, connections, measure
 from p2pquic.lab.namespaces import gain_rights
 from p2pquic.lab.scenarios import MOVER, OTHER, QuicRole, Scenario
 

@@ -16,7 +16,16 @@ from p2pquic.lab.catalogue import scenario_named
 from p2pquic.lab.changes import ChangeMade
 from p2pquic.lab.kernel_lab import Run, RunFailedError, run
 from p2pquic.lab.namespaces import gain_rights
-from p2pquic.lab.scenarios import FRAME_CADENCE, Change, Link, Move, break_before_make
+from p2pquic.lab.outcome import read
+from p2pquic.lab.scenarios import (
+    FRAME_CADENCE,
+    HOME,
+    Change,
+    Host,
+    Link,
+    Move,
+    break_before_make,
+)
 
 pytestmark = [pytest.mark.lab, pytest.mark.slow]
 
@@ -54,6 +63,8 @@ def test_a_run_leaves_its_plan_its_traces_its_changes_and_its_outcome(tmp_path: 
         "run.json",
     }
     assert msgspec.json.decode((tmp_path / "run.json").read_bytes(), type=Run) == outcome
+    assert set(outcome.processor) == {"mover", "other", "server"}
+    assert all(0 < each.running < 1 and each.waiting >= 0 for each in outcome.processor.values())
     plan = msgspec.json.decode((tmp_path / "scenario.json").read_bytes())
     assert plan["seed"] == 7
     assert plan["scenario"]["name"] == "relay-only"
@@ -94,6 +105,18 @@ def test_what_no_kernel_announces_is_carried_out_and_written_down(tmp_path: Path
     assert 0.1 <= longest_gap(tmp_path / "other.trace.jsonl") < 0.1 + FRAME_CADENCE + MARGIN
     wlan = [each for each in outcome.internet.packets if each.source == "mover/wlan0"]
     assert any(each.fate == "swallowed" for each in wlan)
+
+
+def test_in_a_room_each_guest_has_a_program_a_trace_and_figures_of_its_own(tmp_path: Path) -> None:
+    room = dataclasses.replace(
+        SCENARIO,
+        topology=dataclasses.replace(SCENARIO.topology, guests=(Host("guest1", (HOME,)),)),
+    )
+    ran = run(room, 7, tmp_path, STAND_IN)
+    assert set(ran.processor) == {"mover", "other", "guest1", "server"}
+    outcome = read(tmp_path, room)
+    assert list(outcome.traces) == ["mover", "other", "guest1"]
+    assert any(isinstance(entry.record, FrameReceived) for entry in outcome.traces["guest1"])
 
 
 def test_a_program_that_ends_badly_fails_the_run_and_is_quoted(tmp_path: Path) -> None:

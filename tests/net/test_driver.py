@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Coroutine
 from typing import Any
 
@@ -16,9 +17,11 @@ from p2pquic.core.events import (
     Event,
     HangUpRequested,
     MediaPacketReady,
+    Resumed,
     SocketsChanged,
 )
 from p2pquic.core.trace import AddressChanged, Closed, Dropped, Entry, Failed, Record
+from p2pquic.net import clock
 from p2pquic.net.driver import FAREWELL_LIMIT, Driver
 
 LOOPBACK = LocalAddress("127.0.0.1", "lo")
@@ -150,15 +153,13 @@ def test_what_happens_before_the_session_is_there_is_not_forgotten() -> None:
 
 def test_the_session_is_woken_at_its_deadline() -> None:
     async def test() -> None:
-        loop = asyncio.get_running_loop()
-
         def answer(event: Event) -> list[Action]:
             if isinstance(event, DeadlinePassed):
                 assert session.deadline is not None
-                assert loop.time() >= session.deadline
+                assert clock.now() >= session.deadline
                 session.deadline = None
                 return [Finish("woken")]
-            session.deadline = loop.time() + 0.01
+            session.deadline = clock.now() + 0.01
             return []
 
         session = Script(answer)
@@ -176,7 +177,7 @@ def test_a_deadline_that_moved_does_not_wake() -> None:
         loop = asyncio.get_running_loop()
         session = Script(nothing)
         driver = Driver(Recorder().write)
-        session.deadline = loop.time() + 0.01
+        session.deadline = clock.now() + 0.01
         driver.run(session)
         session.deadline = None
         driver.feed(MediaPacketReady(b""))
@@ -184,6 +185,40 @@ def test_a_deadline_that_moved_does_not_wake() -> None:
         loop.call_later(0.02, later.set_result, None)
         await later
         assert session.events == [MediaPacketReady(b"")]
+        driver.close()
+
+    in_loop(test)
+
+
+@pytest.mark.skipif(not hasattr(time, "CLOCK_BOOTTIME"), reason="no clock that counts sleep")
+def test_a_machine_that_slept_says_so_first_and_its_clock_has_gone_on(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What the kernel shows after a sleep of ten minutes: one clock ran, the other stood still."""
+
+    async def test() -> None:
+        times: list[float] = []
+
+        def answer(event: Event) -> list[Action]:
+            del event
+            times.append(clock.now())
+            return []
+
+        read = time.clock_gettime
+        session = Script(answer)
+        driver = Driver(Recorder().write)
+        driver.run(session)
+        driver.feed(MediaPacketReady(b"before"))
+        monkeypatch.setattr(time, "clock_gettime", lambda which: read(which) + 600.0)
+        driver.feed(MediaPacketReady(b"after"))
+        driver.feed(MediaPacketReady(b"later"))
+        before, resumed, after, later = session.events
+        assert isinstance(resumed, Resumed)
+        assert resumed.asleep == pytest.approx(600.0, abs=0.1)
+        assert [before, after, later] == [
+            MediaPacketReady(each) for each in (b"before", b"after", b"later")
+        ]
+        assert times[1] - times[0] == pytest.approx(600.0, abs=0.1)
         driver.close()
 
     in_loop(test)

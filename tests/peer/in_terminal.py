@@ -18,6 +18,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
+SIZE = (24, 80)  # rows and columns: the smallest usual terminal
 PATIENCE = 20.0  # seconds after which everything is killed, so that no test hangs
 
 
@@ -54,6 +55,7 @@ class Terminal:
 def running_in_terminal(command: Sequence[str]) -> Iterator[Terminal]:
     """Run Python with these arguments."""
     master, slave = os.openpty()
+    termios.tcsetwinsize(slave, SIZE)
     shell = subprocess.Popen(
         [sys.executable, __file__, *command],
         stdin=slave,

@@ -31,10 +31,13 @@ from p2pquic.core.trace import (
     ResilienceChanged,
     ServerTrusted,
 )
+from p2pquic.peer.drawing import draw, manner_after
 from p2pquic.peer.screen import RECENT_EVENTS, CallView, sentence
-from p2pquic.peer.terminal import PlainLines, draw, manner_after
+from p2pquic.peer.terminal import PlainLines
+from tests.peer.in_terminal import running_in_terminal
 
 BOB = "b0b0b0b0" + "0" * 24
+ROLES = ("sender", "both", "receiver")
 DIRECT = PathSelected(
     path="p2",
     kind="direct",
@@ -52,9 +55,10 @@ def view_of(*records: Record) -> CallView:
     return view
 
 
-def drawn(view: CallView, *, keys: bool = False) -> str:
+def drawn(view: CallView, *, keys: bool = False, width: int = 130) -> str:
     output = io.StringIO()
-    Console(file=output, width=120).print(draw(view, "p2pquic peer", keys=keys))
+    console = Console(file=output, width=width, height=24)
+    console.print(draw(view, "p2pquic peer by 203.0.113.10:12345", keys=keys))
     return output.getvalue()
 
 
@@ -138,7 +142,7 @@ def test_what_was_heard_stands_beside_the_raw_gaps() -> None:
     screen = drawn(
         view_of(Interruption(BOB, 530.0, 0, 0, 0), PlayoutReport(BOB, 25, 1, 480, 480, 61))
     )
-    for part in ("1, last 530 ms, longest 530 ms", "1, longest 480 ms", "25 frames", "61 ms"):
+    for part in ("1, last 530 ms, longest 530 ms", "1, 480 ms", " 25 ", "61 ms"):
         assert part in screen
 
 
@@ -167,6 +171,77 @@ def test_copies_are_drawn_only_when_their_number_changes() -> None:
     assert not any(
         view.update(Entry(3.0 + n * 0.020, FrameSent(n, "p2", BOB, "first"))) for n in range(1, 200)
     )
+
+
+def room_of(members: int) -> CallView:
+    """As somebody sees it who hears two of three, after an interruption of each."""
+    view = view_of(AddressChanged(["192.168.178.23%wlan0", "10.101.44.7%rmnet0"], []))
+    for number in range(members - 1):
+        peer, role = f"{number:08x}" + "0" * 24, ROLES[number % 3]
+        records: list[Record] = [
+            MemberJoined(peer, role),
+            Connected(peer, "relay", "client", "00"),
+            PathSelected(
+                "p2", "direct", "10.101.44.7:40001%rmnet0", f"198.51.100.{number}:50123", "", peer
+            ),
+            PathStatistics(peer, "p2", rtt_ms=141.7, loss=0.137),
+        ]
+        if role != "receiver":
+            records.append(Interruption(peer, 530.0, 0, 0, 0))
+            records.append(PlayoutReport(peer, 25, 1, 480, 480, 161))
+        for record in records:
+            view.update(Entry(20.0, record))
+    view.update(Entry(21.0, Failed("This happened last.")))
+    return view
+
+
+@pytest.mark.parametrize("members", [2, 3, 5, 16])
+def test_a_room_fits_the_smallest_usual_terminal(members: int) -> None:
+    screen = drawn(room_of(members), keys=True, width=80)
+    assert len(screen.splitlines()) < 24, "one line is for the cursor"
+    assert screen.count("direct, rmnet0 142 ms 13.7%") == members - 1
+    assert "This happened last." in screen
+    assert "resilience (r: hot)" in screen
+    assert "> hedged" in screen
+    assert "\N{HORIZONTAL ELLIPSIS}" not in screen, "nothing is cut off"
+
+
+SHOW_A_ROOM = """
+import asyncio, sys
+from p2pquic.core.trace import Connected, Entry, Failed, MemberJoined
+from p2pquic.peer.terminal import open_screen
+
+async def show():
+    screen = open_screen(sys.stdout, "p2pquic peer", "hedged")
+    for number in range(15):
+        peer = f"{number:08x}" + "0" * 24
+        screen.show(Entry(0.0, MemberJoined(peer, "receiver")))
+        screen.show(Entry(0.0, Connected(peer, "relay", "client", "00")))
+    screen.show(Entry(1.0, Failed("This happened last.")))
+    screen.close()
+
+asyncio.run(show())
+"""
+
+
+@pytest.mark.slow
+def test_in_a_terminal_of_24_lines_nothing_of_a_room_of_sixteen_scrolls_away() -> None:
+    with running_in_terminal(["-c", SHOW_A_ROOM]) as terminal:
+        shown = terminal.wait_for("This happened last.")
+        assert terminal.next_line() == "ended 0 in order"
+    drawing = shown[shown.rindex("p2pquic peer") :]
+    assert drawing.count(" receiver ") == 15
+    assert drawing.count("\n") < 23
+    assert "\N{HORIZONTAL ELLIPSIS}" not in drawing
+
+
+def test_of_who_only_listens_no_sound_is_told() -> None:
+    lines = drawn(room_of(4)).splitlines()
+    (listener,) = (line for line in lines if line.startswith("00000002 receiver"))
+    assert "none" not in listener
+    (speaker,) = (line for line in lines if line.startswith("00000000 sender"))
+    assert "1, last 530 ms, longest 530 ms" in speaker
+    assert "1, 480 ms" in speaker
 
 
 def test_the_key_leads_through_every_manner_and_back() -> None:

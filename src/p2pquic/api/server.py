@@ -17,6 +17,7 @@ from p2pquic.api.errors import ConnectionLostError
 from p2pquic.core.addresses import SocketAddress
 from p2pquic.core.errors import UsageError
 from p2pquic.core.trace import Entry, Listening
+from p2pquic.net import clock
 from p2pquic.net.driver import Driver
 from p2pquic.net.resolving import look_up
 from p2pquic.quic.identity import Identity
@@ -84,7 +85,7 @@ class Server:
         self.fingerprint = identity.fingerprint
         """Its key, in the form that a pin has."""
         driver.record(Listening(self.address, self.fingerprint))
-        unix_origin = time.time() - time.monotonic()
+        unix_origin = time.time() - clock.now()
         driver.run(IntermediateSession(listen, identity, secret, os.urandom, unix_origin))
         return self
 
@@ -104,6 +105,10 @@ class Server:
     def hang_up(self, reason: str) -> None:
         """Begin to stop; `wait_closed` returns when everybody was told."""
         self._driver.hang_up(reason)
+
+    def fail(self, error: BaseException) -> None:
+        """End at once: `wait_closed` raises this."""
+        self._driver.fail(error)
 
     async def wait_closed(self) -> str:
         """Why it stopped, once it has.

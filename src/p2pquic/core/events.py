@@ -1,6 +1,7 @@
 """What can happen to a session: facts in the past tense.
 
-A session's whole input is `handle(event, now)`; `now` is seconds of one monotonic clock.
+A session's whole input is `handle(event, now)`; `now` is seconds of one clock that never goes back,
+and goes on while the machine sleeps.
 """
 
 from __future__ import annotations
@@ -48,6 +49,16 @@ class DeadlinePassed:
 
 
 @dataclass(frozen=True, slots=True)
+class Resumed:
+    """The machine slept for `asleep` seconds and is awake again; `now` counts them.
+
+    What came meanwhile is lost, NATs may have forgotten us, and the other end may have given up.
+    """
+
+    asleep: float
+
+
+@dataclass(frozen=True, slots=True)
 class ResilienceChosen:
     """The person wants this manner from now on."""
 
@@ -74,6 +85,7 @@ Event = (
     | DatagramReceived
     | MediaPacketReady
     | DeadlinePassed
+    | Resumed
     | ResilienceChosen
     | Requested
     | HangUpRequested

@@ -38,7 +38,7 @@ _VARIATION_SMOOTHING = 1 / 4
 _DELAY_SMOOTHING = 1 / 16
 _LATE_SMOOTHING = 1 / 128  # two and a half seconds of audio
 
-Reason = Literal["nothing is acknowledged", "nothing is heard"]
+Reason = Literal["nothing is acknowledged", "nothing is heard", "this machine slept"]
 """Why a path is doubted; each end of it sees its own half."""
 
 

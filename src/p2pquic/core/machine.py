@@ -11,7 +11,7 @@ from p2pquic.core.events import Event
 class Machine(Protocol):
     """A session without a clock, a socket or dice.
 
-    `handle` takes a fact and the time it was seen (seconds, monotonic) and returns what to do
+    `handle` takes a fact and the time it was seen (seconds, see `events`) and returns what to do
     about it. When `deadline` comes, hand it `DeadlinePassed`; None means nothing is due.
     """
 

@@ -6,6 +6,7 @@
     by an interface we avoid -----> one that is not, be it the relay
     by another than we prefer ----> a direct path by that one, whatever its round trip
     a direct path is faster ------> that one, if it wins by SWITCH_GAIN and this end leads
+    as fast by what our kernel likes better (a cable was plugged in) ------> that one
 
 A path that has proved nothing is never selected: what is tried out gets duplicates. Of the others,
 direct is better than the relay, then the interface that is preferred, then the shorter round trip.
@@ -28,6 +29,8 @@ from dataclasses import dataclass
 from p2pquic.core.path import DirectPath, PathAddress, RelayPath
 
 SWITCH_GAIN = 0.010  # seconds of RTT a rival must win by; less would flap with jitter
+EQUALLY_FAST = 0.005  # seconds of RTT a path by the kernel's favourite may lose by; so much less
+# than SWITCH_GAIN that no jitter leads there and back
 UNKNOWN_RTT = 10.0  # seconds: ranks a path never measured behind every one that was
 
 
@@ -37,8 +40,9 @@ class Candidate:
 
     `proven`: the other end answered on it, and nothing has cast doubt on that since. `rtt` in
     seconds, None if never measured. `fresh`: it showed within the last second or so that it lives.
-    `interface` is the one it leaves by, `order` its place in our preference (0 is the best), and
-    `avoided` one for when nothing else lives. `pinned`: the application wants it and no other.
+    `interface` is the one it leaves by, `order` its place in our preference (0 is the best),
+    `place` the one in the kernel's, and `avoided` one for when nothing else lives. `pinned`: the
+    application wants it and no other.
     """
 
     path: PathAddress
@@ -49,6 +53,7 @@ class Candidate:
     order: int = 0
     avoided: bool = False
     pinned: bool = False
+    place: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,17 +75,19 @@ def choose(
     leads: bool,
     sends_once: bool = False,
     yields: bool = False,
+    at_rest: bool = True,
 ) -> Choice | None:
     """The path to change to; None to stay, or if there is no way out at all.
 
-    `yields`: the other end insists on where the current path leads.
+    `yields`: the other end insists on where the current path leads. `at_rest`: the last change was
+    a while ago, so that what the kernel likes may count: else jitter could lead there and back.
 
     Whoever `sends_once` has no copy elsewhere if an old proof is wrong, and what stood by may have
     died in silence: he takes the relay, which the server sees alive at both ends.
     """
     by_path = {candidate.path: candidate for candidate in candidates}
     best = min(candidates, key=_rank, default=None)
-    if best is None or best.path == current or not best.proven:
+    if best is None or not best.proven:
         return None
     if current not in by_path:
         if sends_once:
@@ -91,7 +98,10 @@ def choose(
         return Choice(best.path, "this path answers")
     # Nothing forces us to believe an old proof.
     lively = [candidate for candidate in candidates if candidate.proven and candidate.fresh]
-    return _choose_freely(here, lively, leads=leads, yields=yields)
+    choice = _choose_freely(here, lively, leads=leads, yields=yields)
+    return choice or (
+        _choose_with_the_kernel(here, lively) if at_rest and not here.pinned else None
+    )
 
 
 def _choose_freely(
@@ -122,6 +132,26 @@ def _choose_freely(
     if leads and not yields and is_faster:
         return Choice(best.path, "this path is faster")
     return None
+
+
+def _choose_with_the_kernel(here: Candidate, lively: Sequence[Candidate]) -> Choice | None:
+    """Of our interfaces the one it likes best, where the person is indifferent and time is too."""
+    liked = [
+        each
+        for each in lively
+        if is_ours_alone(here.path, each.path)
+        and (each.order, each.avoided) == (here.order, here.avoided)
+        and each.place < here.place
+        and _gain(here, each) > -EQUALLY_FAST
+    ]
+    if not liked:
+        return None
+    best = min(liked, key=_place)
+    return Choice(best.path, "the system prefers this interface, and it is as fast")
+
+
+def _place(candidate: Candidate) -> tuple[int, float, str]:
+    return candidate.place, _rtt(candidate), str(candidate.path)
 
 
 def is_ours_alone(here: PathAddress, there: PathAddress) -> bool:

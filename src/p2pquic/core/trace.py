@@ -129,6 +129,14 @@ class AddressChanged(Record):
 
 
 @dataclass(frozen=True)
+class WokeUp(Record):
+    """The machine slept for `asleep` seconds (suspended); on Linux only."""
+
+    event = "resumed"
+    asleep: float
+
+
+@dataclass(frozen=True)
 class Suspected(Record):
     """The active path to `remote` may be dead."""
 

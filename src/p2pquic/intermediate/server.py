@@ -51,6 +51,7 @@ async def _serve(options: IntermediateOptions) -> int:
             on_event=write,
         ) as server:
             process.on_stop_signal(server.hang_up)
+            process.on_callback_error(server.fail)
             print(_invitation(server), file=stream, flush=True)
             await server.wait_closed()
     finally:

@@ -10,11 +10,13 @@ from __future__ import annotations
 import dataclasses
 
 from p2pquic.core.errors import UsageError
+from p2pquic.lab.neighbourhoods import CELLULAR_BEHIND_CARRIER, NEIGHBOURHOODS
 from p2pquic.lab.scenarios import (
     CELLULAR,
     HOME,
     MOVER,
     OTHER,
+    PORT_RESTRICTED,
     SYMMETRIC,
     WIFI,
     Change,
@@ -28,8 +30,10 @@ from p2pquic.lab.scenarios import (
     make_before_break,
 )
 
+RECEIVERS = 8  # of the room
 BOTH_UP = ("wlan0", "rmnet0")
 PAUSE = 0.150  # seconds for which Wi-Fi itself falls silent now and then, scanning or retrying
+TAKEN = 5.0  # seconds after which the kernel's favourite has proved that it stays, and is taken
 MOVES, BETWEEN_MOVES, AWAY = 60, 0.200, 0.100  # how many; seconds apart; seconds without the one
 
 _WIFI_TO_CELLULAR = break_before_make(gone="wlan0", come="rmnet0")
@@ -54,6 +58,20 @@ def _flapping() -> tuple[Move, ...]:
             ),
         )
         for number in range(MOVES)
+    )
+
+
+_ETHERNET = Interface("eth0", delay=0.009, nat=PORT_RESTRICTED)
+_TUNNEL = Interface("tun0", delay=0.012, nat=None)  # of a VPN whose other end is in a data centre
+_SECOND_WIFI = dataclasses.replace(WIFI, name="wlan1")
+_CAPTIVE = dataclasses.replace(WIFI, loss=1.0)  # an address, a route, and nothing behind it
+
+
+def _comes_and_goes(interface: str) -> tuple[Move, ...]:
+    """Long enough to be taken, and left again."""
+    return (
+        Move(0.0, (Change(0.0, "interface_up", interface),)),
+        Move(TAKEN, (Change(0.0, "interface_down", interface),)),
     )
 
 
@@ -145,6 +163,57 @@ _MORE_MOVES = (
     ),
 )
 
+_ROOMS = (
+    Scenario(
+        "room-of-nine",
+        "The one who sends to eight receivers changes from Wi-Fi to cellular, half a second apart.",
+        topology=Topology(
+            guests=tuple(Host(f"guest{number}", (HOME,)) for number in range(1, RECEIVERS))
+        ),
+        moves=(_WIFI_TO_CELLULAR,),
+        mover_role="sender",
+    ),
+)
+
+_INTERFACES = (
+    Scenario(
+        "ethernet-plugged-in",
+        "A cable is plugged in beside Wi-Fi, preferred by its metric; later it is pulled out.",
+        topology=Topology(mover=Host(MOVER, (_ETHERNET, WIFI))),
+        moves=_comes_and_goes("eth0"),
+    ),
+    Scenario(
+        "vpn-up",
+        "A VPN that takes everything comes up over Wi-Fi, and goes down again.",
+        topology=Topology(mover=Host(MOVER, (_TUNNEL, WIFI))),
+        moves=_comes_and_goes("tun0"),
+    ),
+    Scenario(
+        "metric-change",
+        "Of two Wi-Fi networks the other becomes the cheaper route, then the first again.",
+        topology=Topology(mover=Host(MOVER, (WIFI, _SECOND_WIFI))),
+        moves=(
+            Move(0.0, (Change(0.0, "interface_preferred", "wlan1"),)),
+            Move(TAKEN, (Change(0.0, "interface_preferred", "wlan0"),)),
+        ),
+        mover_up=("wlan0", "wlan1"),
+        aftermath=TAKEN,
+    ),
+    Scenario(
+        "address-replaced",
+        "A new lease: Wi-Fi has another address in place of the one it had.",
+        moves=(Move(0.0, (Change(0.0, "address_replaced", "wlan0"),)),),
+    ),
+    Scenario(
+        "captive-wifi",
+        "A Wi-Fi that leads nowhere comes, and is preferred by its metric.",
+        topology=Topology(mover=Host(MOVER, (_CAPTIVE, CELLULAR))),
+        moves=(Move(0.0, (Change(0.0, "interface_up", "wlan0"),)),),
+        mover_up=("rmnet0",),
+        aftermath=TAKEN,
+    ),
+)
+
 _SILENT = (
     Scenario(
         "silent-death",
@@ -198,8 +267,55 @@ _SILENT = (
     ),
 )
 
+_AWAY_AND_BACK = (
+    break_before_make(gone="wlan0", come="rmnet0"),
+    break_before_make(gone="rmnet0", come="wlan0", after=6.0),
+)
+_NEIGHBOURS = (
+    Scenario(
+        "one-lan",
+        "Both in one LAN; the mover goes to cellular, and six seconds later comes back.",
+        topology=NEIGHBOURHOODS["both in one LAN"],
+        moves=_AWAY_AND_BACK,
+    ),
+    Scenario(
+        "two-nats",
+        "Both homes behind a NAT and a carrier's NAT; the mover goes to cellular and comes back.",
+        topology=NEIGHBOURHOODS["two NATs in a row at both ends"],
+        moves=_AWAY_AND_BACK,
+    ),
+    Scenario(
+        "carrier-nat",
+        "Cellular stands by for 40 s behind a NAT that remembers 30 s; then Wi-Fi falls silent.",
+        topology=CELLULAR_BEHIND_CARRIER,
+        moves=(Move(0.0, (_WIFI_FALLS_SILENT,)),),
+        mover_up=BOTH_UP,
+        settle=40.0,
+    ),
+    Scenario(
+        "hairpin",
+        "Two homes behind one carrier's NAT, which hairpins; the mover goes to cellular and back.",
+        topology=NEIGHBOURHOODS["two homes behind one carrier's NAT that hairpins"],
+        moves=_AWAY_AND_BACK,
+    ),
+    Scenario(
+        "no-hairpin",
+        "Two homes behind one carrier's NAT, which does not hairpin: they stay on the relay.",
+        topology=NEIGHBOURHOODS["two homes behind one carrier's NAT that does not hairpin"],
+        settles_on="relay",
+    ),
+)
+
 SCENARIOS: dict[str, Scenario] = {
-    scenario.name: scenario for scenario in (*_ANNOUNCED, *_MORE_MOVES, *_SILENT)
+    scenario.name: scenario
+    for scenario in (
+        *_ANNOUNCED,
+        *_MORE_MOVES,
+        *_ROOMS,
+        *_INTERFACES,
+        *_SILENT,
+        *_NEIGHBOURS,
+    )
 }
 
 

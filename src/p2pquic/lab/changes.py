@@ -2,6 +2,7 @@
 
 wlan0 down ....... rmnet0 up      break before make: an outage
 rmnet0 up ........ wlan0 down     make before break: an overlap
+wlan0 has another address         break before make, of one interface
 wlan0's link dies, rmnet0 is up   the same, but nobody says so
 a way dies, a NAT forgets         nobody says so, and the interface stays the same
 """
@@ -190,6 +191,11 @@ class _Chronicle:
                         overlap = come.usable < come.down
                         kind = "make before break" if overlap else "break before make"
                     self._left.add(change.link)
+                case "address_replaced":
+                    kind = "break before make"
+                    moves[change.host] = MoveMade(
+                        *change.link, change.interface, change.start, change.end, change.end
+                    )
                 case "link_dies":
                     kind = _SILENT[change.kind]
                     moves[change.host] = self._silent(change, self._spare(change.link))

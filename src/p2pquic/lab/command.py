@@ -24,10 +24,11 @@ from p2pquic.core.errors import MissingRequirementError, UsageError
 from p2pquic.core.events import Resilience
 from p2pquic.core.trace import FrameReceived, Registered
 from p2pquic.lab import overview, report, worlds_command
+from p2pquic.lab.calls import Traces
 from p2pquic.lab.catalogue import SCENARIOS, scenario_named
 from p2pquic.lab.full import Sweep
 from p2pquic.lab.limits import LIMITS
-from p2pquic.lab.measure import Passage, Traces, conduct, frames_of, measure
+from p2pquic.lab.measure import Passage, conduct, frames_by_course, measure
 from p2pquic.lab.outcome import Outcome, World, run
 from p2pquic.lab.scenarios import QuicRole, Scenario
 from p2pquic.session.pair_config import RelayUse
@@ -151,9 +152,7 @@ def _conclude(
         return []
     drawn = list(dict.fromkeys(passage.episode for passage in passages))[:MOST_PICTURES]
     console.print(report.path_timeline(each for each in passages if each.episode in drawn))
-    frames = {
-        passage.direction: frames_of(passage.direction, outcome.traces) for passage in passages
-    }
+    frames = frames_by_course(scenario, outcome.traces)
     for number, episode in enumerate(drawn, start=1):
         both = [passage for passage in passages if passage.episode == episode]
         report.plot(both, frames, outcome.directory / f"move-{number}.png")

@@ -31,8 +31,16 @@ from typing import Literal
 
 from p2pquic.core.events import Resilience
 from p2pquic.lab.changes import Episode
-from p2pquic.lab.nat import can_punch
-from p2pquic.lab.scenarios import FRAME_CADENCE, MOVER, OTHER, Link, Scenario
+from p2pquic.lab.reach import reach
+from p2pquic.lab.scenarios import (
+    FRAME_CADENCE,
+    MOVER,
+    OTHER,
+    SERVER,
+    Link,
+    Scenario,
+    Topology,
+)
 
 MARGIN = 0.015  # seconds between overdue and suspected, and again for the second path
 SOUGHT = 0.3  # seconds of outage after which the other end is sought wherever it ever was
@@ -52,15 +60,13 @@ class Stand:
     """Where both ends stand, each on one interface: one-way delays in seconds from there."""
 
     def __init__(self, scenario: Scenario, mover: str, other: str) -> None:
-        interfaces = scenario.topology.interfaces
-        ends = interfaces[Link(MOVER, mover)], interfaces[Link(OTHER, other)]
-        server = scenario.topology.server.interfaces[0].delay
-        nats = ends[0].nat, ends[1].nat
-        self.relayed = scenario.settles_on == "relay" or not can_punch(*nats)
-        self.has_public_end = None in nats
-        self.to_server = {MOVER: ends[0].delay + server, OTHER: ends[1].delay + server}
-        self.direct = ends[0].delay + ends[1].delay
-        self.relay = self.direct + 2 * server
+        topology, ends = scenario.topology, (Link(MOVER, mover), Link(OTHER, other))
+        server = Link(SERVER, topology.server.interfaces[0].name)
+        self.relayed = scenario.settles_on == "relay" or not reach(topology, *ends).is_direct
+        self.has_open_end = _is_open(topology, *ends) or _is_open(topology, *reversed(ends))
+        self.to_server = {end.host: topology.delay(end, server) for end in ends}
+        self.direct = topology.delay(*ends)
+        self.relay = sum(self.to_server.values())
 
     @property
     def settled(self) -> float:
@@ -85,6 +91,12 @@ class Stand:
         still |= {end.host: end.interface for end in episode.way or ()}
         on = still | on
         return cls(scenario, on[MOVER], on[OTHER])
+
+
+def _is_open(topology: Topology, end: Link, other: Link) -> bool:
+    """Whether no NAT stands before one end as the other sees it: public, or in the same network."""
+    here, there = topology.interfaces[end], topology.interfaces[other]
+    return here.nat is None and (here.network is None or here.network in there.networks)
 
 
 def floor(
@@ -142,7 +154,7 @@ def _first_arrival(
         )
         return at_server + after.to_server[receiver]
     move = episode.moves[0]
-    at_once = after.has_public_end or move.returns  # a direct path that needs no punching
+    at_once = after.has_open_end or move.returns  # a direct path that needs no punching
     first = after.direct if at_once and not after.relayed else after.relay
     if leaving:
         if episode.has_overlap:
@@ -159,6 +171,9 @@ def _first_arrival(
     if episode.has_overlap:
         return move.down + 2 * after.direct
     answered = move.usable + 2 * first
+    patience = 2 * Stand.before(scenario, episode).direct + FRAME_CADENCE + MARGIN
+    if episode.outage < patience and resilience != "hot":
+        return answered  # the sender suspected nothing yet, and sent nothing by the server
     # In an outage the sender soon notices the silence. Frames wait at the server; and where the
     # receiver returns to an address at which it was heard before, one is always on its way there.
     if move.returns and episode.outage >= SOUGHT:

@@ -90,7 +90,7 @@ class Sweep:
 
     def _outcome(self, scenario: Scenario, limits: Limits, number: int, directory: Path) -> Outcome:
         if (directory / "run.json").exists():
-            return read(directory)
+            return read(directory, scenario)
         if directory.exists():  # interrupted, or failed
             shutil.rmtree(directory)
         seed = self._plan.seed + number

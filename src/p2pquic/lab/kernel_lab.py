@@ -5,7 +5,7 @@ be run, and any rival with the same command line. What they decide is read from 
 happens to them they learn from their kernels. In the directory of a run stand:
 
     scenario.json        the scenario as data, the seed, the command
-    {mover,other,server}.trace.jsonl, .log       what each said
+    {mover,other,server}.trace.jsonl, .log       what each said, and so for each guest of a room
     {mover,other}.wav    what each heard, if it listens
     changes.jsonl        a `ChangeMade` per line: what was done to which interface, and when
     run.json             the `Run`: when it settled and ended, who was QUIC client, packets carried
@@ -66,7 +66,20 @@ START_TIMEOUT = 20.0  # seconds for the server to listen: a busy machine starts 
 SETTLE_TIMEOUT = 30.0  # seconds for the call to reach the path it should settle on
 HANG_UP_TIMEOUT = 10.0  # seconds a program has to end by itself after SIGINT
 GLANCE = 0.020  # seconds between looks at traces and programs; nothing measured hangs on it
+NANOSECONDS = 1e9  # in a second; the unit of the kernel's account
 LOG_TAIL = 2000  # characters of a program's last words worth quoting in an error
+
+
+@dataclass(frozen=True, slots=True)
+class Processor:
+    """What a program had of the machine while the call was settled: shares of that time.
+
+    It was `running` on a core, or `waiting` for one that others had; its main thread, without the
+    GStreamer it started. Where programs wait, a run measures the machine as much as the protocol.
+    """
+
+    running: float
+    waiting: float
 
 
 class RunFailedError(P2PQuicError):
@@ -81,6 +94,7 @@ class Run:
     end: float
     quic_client: Literal["mover", "other"]
     internet: Report
+    processor: dict[str, Processor]  # by host; empty if the kernel keeps no account (SCHED_INFO)
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +137,7 @@ def run(
         stack.callback(call.stop)
         call.start(media, Path(secrets))
         settled = call.wait_until_settled()
+        before = call.processor_times()
         last = settled
         with (directory / "changes.jsonl").open("wb") as file:
             outages = Outages(scenario.links_up)
@@ -133,8 +148,10 @@ def run(
                 last = made.end
         call.wait_until(last + scenario.aftermath)
         end = time.monotonic()
+        after = call.processor_times()
         call.hang_up()
-        result = Run(settled, end, call.quic_client, world.report())
+        processor = _shares(before, after, end - settled)
+        result = Run(settled, end, call.quic_client, world.report(), processor)
         _write_json(directory / "run.json", result)
         return result
 
@@ -149,7 +166,7 @@ class _Program:
         self._offset = 0
         self.fingerprint: str | None = None  # of a server that listens
         self.quic_role: str | None = None
-        self.path_kind: PathKind | None = None  # of the path selected last
+        self.path_kinds: dict[str, PathKind] = {}  # by remote, of the path selected last
         self.hears = False
         with self._log.open("w") as log:
             self.process: Popen[str] = host.start(
@@ -164,8 +181,8 @@ class _Program:
                     self.fingerprint = fingerprint
                 case Connected(quic_role=role):
                     self.quic_role = role
-                case PathSelected(kind=kind):
-                    self.path_kind = kind
+                case PathSelected(kind=kind, remote=remote):
+                    self.path_kinds[remote] = kind
                 case FrameReceived():
                     self.hears = True
 
@@ -181,6 +198,11 @@ class _Program:
             entry = from_line(line)
             if entry is not None:
                 yield entry
+
+    def processor_times(self) -> Processor:
+        """Seconds so far, not shares."""
+        running, waiting, _ = Path(f"/proc/{self.process.pid}/schedstat").read_text().split()
+        return Processor(int(running) / NANOSECONDS, int(waiting) / NANOSECONDS)
 
     def check_alive(self) -> None:
         """Raise RunFailedError if it has ended."""
@@ -221,9 +243,12 @@ class _Call:
         self._command = command
         self._manner = manner
         self._programs: dict[str, _Program] = {}  # by host
+        others = [host.name for host in scenario.topology.others]
+        self._roles = dict.fromkeys(others, scenario.other_role)  # of the peers, as they start
+        self._roles[MOVER] = scenario.mover_role
 
     def start(self, media: str, secrets: Path) -> None:
-        """Start the server, then the other side, then the mover."""
+        """Start the server, then the other side and the guests, then the mover."""
         (link,) = (link for link in self._scenario.topology.interfaces if link.host == SERVER)
         address = str(SocketAddress(self._scenario.topology.accesses[link].public, PORT))
         identity = ["--cert", str(secrets / "cert.pem"), "--key", str(secrets / "key.pem")]
@@ -232,25 +257,22 @@ class _Call:
         self._wait_for(lambda: server.fingerprint is not None, START_TIMEOUT, "reach its server")
         reach = ["--intermediate", address, "--pin", str(server.fingerprint), "--room", ROOM]
         keys = self._make_keys(secrets)
-        self._start(
-            OTHER, self._peer(OTHER, self._scenario.other_role, media) + reach + keys[OTHER]
-        )
-        self.wait_until(time.monotonic() + self._scenario.stagger)
-        self._start(
-            MOVER, self._peer(MOVER, self._scenario.mover_role, media) + reach + keys[MOVER]
-        )
+        for name, role in self._roles.items():
+            if name == MOVER:
+                self.wait_until(time.monotonic() + self._scenario.stagger)
+            self._start(name, self._peer(name, role, media) + reach + keys[name])
 
     def _make_keys(self, secrets: Path) -> dict[str, list[str]]:
-        """Options that put the mover at the end of the QUIC connection the scenario wants.
+        """Options that put the mover at the end of its QUIC connections the scenario wants.
 
-        The lower peer id is the client, so two keys are made and handed out in order; or in any,
-        for whoever runs the lab lends nobody an identity.
+        The lower peer id is the client, so keys are made and handed out in order; or in any, for
+        whoever runs the lab lends nobody an identity.
         """
         wanted = self._scenario.mover_quic_role
-        identities = [Identity.generate() for _ in range(2)]
+        identities = [Identity.generate() for _ in self._roles]
         if wanted != "any":
-            identities.sort(key=lambda each: each.peer_id)
-        names = (OTHER, MOVER) if wanted == "server" else (MOVER, OTHER)
+            identities.sort(key=lambda each: each.peer_id, reverse=wanted == "client")
+        names = list(self._roles)  # the mover is the last
         options = {}
         for name, identity in zip(names, identities, strict=True):
             certificate, key = secrets / f"{name}.pem", secrets / f"{name}.key"
@@ -259,15 +281,14 @@ class _Call:
         return options
 
     def wait_until_settled(self) -> float:
-        """Wait until both sides use the path wanted and hear what they should; `settle` later."""
+        """Wait until all use the kind of path wanted and hear what they should; `settle` later."""
         wanted = self._scenario.settles_on
-        roles = {MOVER: self._scenario.mover_role, OTHER: self._scenario.other_role}
 
         def settled() -> bool:
             return all(
-                self._programs[name].path_kind == wanted
+                set(self._programs[name].path_kinds.values()) == {wanted}
                 and (self._programs[name].hears or role == "sender")
-                for name, role in roles.items()
+                for name, role in self._roles.items()
             )
 
         goal = f"settle on a {wanted} path"
@@ -275,6 +296,12 @@ class _Call:
         self.wait_until(time.monotonic() + self._scenario.settle)
         self._wait_for(settled, SETTLE_TIMEOUT, goal)  # it may have changed its mind meanwhile
         return time.monotonic()
+
+    def processor_times(self) -> dict[str, Processor]:
+        """Seconds so far, not shares, of each program."""
+        if not Path("/proc/self/schedstat").exists():
+            return {}
+        return {name: program.processor_times() for name, program in self._programs.items()}
 
     def wait_until(self, moment: float) -> None:
         """Let the call go on until `moment`, precisely, while every program lives."""
@@ -284,7 +311,7 @@ class _Call:
 
     def hang_up(self) -> None:
         """End the peers as Ctrl-C does, then the server; all must end well."""
-        for hosts in ((MOVER, OTHER), (SERVER,)):
+        for hosts in (list(self._roles), [SERVER]):
             for host in hosts:
                 self._programs[host].process.send_signal(signal.SIGINT)
             for host in hosts:
@@ -297,8 +324,8 @@ class _Call:
 
     @property
     def quic_client(self) -> Literal["mover", "other"]:
-        """Which side is the QUIC client: the one whose peer id is the lower."""
-        return "mover" if self._programs[MOVER].quic_role == "client" else "other"
+        """Which of these two is the QUIC client: the one whose peer id is the lower."""
+        return "other" if self._programs[OTHER].quic_role == "client" else "mover"
 
     def _start(self, name: str, arguments: list[str]) -> None:
         words = [*self._command, *arguments]
@@ -327,6 +354,18 @@ class _Call:
             program.check_alive()
 
 
+def _shares(
+    before: dict[str, Processor], after: dict[str, Processor], seconds: float
+) -> dict[str, Processor]:
+    return {
+        name: Processor(
+            running=round((after[name].running - times.running) / seconds, 3),
+            waiting=round((after[name].waiting - times.waiting) / seconds, 3),
+        )
+        for name, times in before.items()
+    }
+
+
 def _make(change: Change, world: KernelWorld, outages: Outages) -> ChangeMade:
     link, outage = change.link, 0.0
     match change.kind:
@@ -346,6 +385,12 @@ def _make(change: Change, world: KernelWorld, outages: Outages) -> ChangeMade:
             span = world.way_recovers(*change.way)
         case "nat_forgets":
             span = world.nat_forgets(link)
+        case "address_replaced":
+            span = world.address_replaced(link)
+            outages.lost(link, span.start)
+            outage = outages.gained(link, span.end)
+        case "interface_preferred":
+            span = world.interface_preferred(link)
         case _:
             assert_never(change.kind)
     return ChangeMade(change.kind, *link, *span, round(1000 * outage, 3), change.towards)

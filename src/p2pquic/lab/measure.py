@@ -23,9 +23,10 @@ from p2pquic.core.trace import (
     FrameUnsent,
     PathSelected,
 )
+from p2pquic.lab.calls import Call, Traces, calls, course
 from p2pquic.lab.changes import ChangeMade, Episode, MoveMade, episodes
 from p2pquic.lab.floor import DIRECTIONS, ENDS, Direction, Stand, floor
-from p2pquic.lab.scenarios import MOVER, Scenario
+from p2pquic.lab.scenarios import MOVER, OTHER, Scenario
 
 LOOK_BACK = 0.5  # seconds before an episode that belong to it
 LOOK_AHEAD = 2.0  # seconds after the path is back that belong to it
@@ -33,8 +34,6 @@ RESEND_WINDOW = 0.4  # seconds before a path returned in which no frame may be l
 SOON = 0.1  # seconds within which a frame that left before the cut arrives
 AMBIGUOUS = 0.010  # seconds around a cut in which a frame may fall on either side of it
 LAST_WORDS = 0.5  # seconds before the end of a call whose frames may still have been on the way
-
-Traces = Mapping[str, Sequence[Entry]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +54,7 @@ class Passage:
     before one returned; `late` are older frames of an outage, dropped on purpose. `direct_again`
     counts from the moment a path is possible until the mover's next frame takes a direct path;
     None if none did. `timeline`: the paths of first arrivals and when each began, from the cut on.
+    `other` is the host at the other end, one of several in a room.
     """
 
     direction: Direction
@@ -68,6 +68,12 @@ class Passage:
     first_out: float | None
     direct_again: float | None
     timeline: tuple[tuple[float, str], ...]
+    other: str = OTHER
+
+    @property
+    def course(self) -> str:
+        """From whom to whom."""
+        return course(self.direction, self.other)
 
     @property
     def outage(self) -> float:
@@ -82,7 +88,7 @@ class Passage:
 
 @dataclass(frozen=True, slots=True)
 class Conduct:
-    """A whole call, both directions, from when it had settled.
+    """A whole call, both directions, from when it had settled; or all the mover's calls in a room.
 
     `switches` are selections of a path at either end; `duplicates` is the share of copies sent
     that were duplicates; `undelivered` the share of frames due that never arrived, though no
@@ -100,17 +106,20 @@ def measure(
     changes: Sequence[ChangeMade],
     resilience: Resilience = "hedged",
 ) -> list[Passage]:
-    """Every episode of a run, in both directions as far as audio flowed."""
-    run = _Run(
-        scenario,
-        resilience,
-        {direction: frames_of(direction, traces) for direction in DIRECTIONS},
-        traces[MOVER],
-    )
+    """Every episode of a run, in both directions as far as audio flowed, with each other side."""
     told = episodes(scenario, changes)
+    runs = [
+        _Run(
+            call,
+            resilience,
+            {direction: frames_of(direction, call.traces) for direction in DIRECTIONS},
+        )
+        for call in calls(scenario, traces)
+    ]
     return [
         _passage(run, direction, episode, window)
         for episode, window in zip(told, _windows(told), strict=True)
+        for run in runs
         for direction in DIRECTIONS
         if run.frames[direction].arrived
     ]
@@ -124,9 +133,9 @@ def conduct(
     copies = [record.copy for record in records if isinstance(record, FrameSent)]
     told = episodes(scenario, changes)
     due = missing = 0
-    for direction in DIRECTIONS:
-        frames = frames_of(direction, traces)
-        flight = max((_flight(direction, scenario, episode) for episode in told), default=0.0)
+    for call, direction in itertools.product(calls(scenario, traces), DIRECTIONS):
+        frames = frames_of(direction, call.traces)
+        flight = max((_flight(direction, call.scenario, episode) for episode in told), default=0.0)
         due += sum(time >= settled for time in frames.due.values())
         missing += sum(frames.due[seq] >= settled for seq in undelivered(frames, told, flight))
     return Conduct(
@@ -134,6 +143,15 @@ def conduct(
         duplicates=copies.count("duplicate") / max(1, len(copies)),
         undelivered=missing / max(1, due),
     )
+
+
+def frames_by_course(scenario: Scenario, traces: Traces) -> dict[str, Frames]:
+    """The frames of every direction of every call."""
+    return {
+        course(direction, call.other): frames_of(direction, call.traces)
+        for call in calls(scenario, traces)
+        for direction in DIRECTIONS
+    }
 
 
 def frames_of(direction: Direction, traces: Traces) -> Frames:
@@ -208,10 +226,17 @@ def _windows(told: Sequence[Episode]) -> list[tuple[float, float]]:
 
 @dataclass(frozen=True, slots=True)
 class _Run:
-    scenario: Scenario
+    call: Call
     resilience: Resilience
     frames: Mapping[Direction, Frames]
-    mover_trace: Sequence[Entry]
+
+    @property
+    def scenario(self) -> Scenario:
+        return self.call.scenario
+
+    @property
+    def mover_trace(self) -> Sequence[Entry]:
+        return self.call.traces[MOVER]
 
 
 def _passage(
@@ -238,6 +263,7 @@ def _passage(
         first_out=_first_out(run.mover_trace, episode),
         direct_again=_direct_again(run.mover_trace, episode),
         timeline=_timeline(arrivals, episode, begin, end),
+        other=run.call.other,
     )
 
 

@@ -12,7 +12,8 @@ answers from its destination. A packet coming in passes if its port belongs to a
 sender is permitted. Traffic in either direction keeps the permission alive; a mapping lives as
 long as one of its permissions.
 
-It does not hairpin, knows only UDP and expects more ports than flows: it is one household's NAT.
+A hairpin is a packet that goes out and comes in again: whoever carries it asks for both. It knows
+only UDP and expects more ports than flows: it is one household's NAT.
 A contract test holds it to what the kernel's NAT does.
 """
 

@@ -17,9 +17,9 @@ import msgspec
 from p2pquic.core.errors import MissingRequirementError
 from p2pquic.core.events import Resilience
 from p2pquic.core.trace import Entry, from_line, to_line
+from p2pquic.lab.calls import Traces
 from p2pquic.lab.changes import ChangeMade
-from p2pquic.lab.measure import Traces
-from p2pquic.lab.scenarios import MOVER, OTHER, Scenario
+from p2pquic.lab.scenarios import Scenario
 from p2pquic.session.pair_config import RelayUse
 
 World = Literal["kernel", "simulator"]
@@ -82,10 +82,10 @@ def run(
                 raise MissingRequirementError("The lab of real kernels needs Linux.")
         case "simulator":
             _simulate(scenario, seed, directory, resilience, relay)
-    return read(directory)
+    return read(directory, scenario)
 
 
-def read(directory: Path) -> Outcome:
+def read(directory: Path, scenario: Scenario) -> Outcome:
     """A run that was brought to its end before."""
     changes = [
         msgspec.json.decode(line, type=ChangeMade)
@@ -95,7 +95,7 @@ def read(directory: Path) -> Outcome:
     late = frame.internet
     return Outcome(
         directory,
-        {name: list(_read_trace(directory, name)) for name in (MOVER, OTHER)},
+        {host.name: list(_read_trace(directory, host.name)) for host in scenario.topology.peers},
         changes,
         frame.settled,
         (late.late_median_ms, late.late_p99_ms, late.late_maximum_ms),
@@ -110,7 +110,7 @@ def _simulate(
     simulation = Simulation(scenario, seed, resilience=resilience, relay=relay)
     simulation.run()
     directory.mkdir(parents=True)
-    for host in (simulation.mover, simulation.other):
+    for host in simulation.peers:
         lines = "".join(to_line(entry) + "\n" for entry in host.trace)
         (directory / f"{host.name}.trace.jsonl").write_text(lines)
     (directory / "changes.jsonl").write_bytes(

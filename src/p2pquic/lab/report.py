@@ -16,7 +16,6 @@ from rich.table import Table
 
 from p2pquic.core.errors import MissingRequirementError
 from p2pquic.lab.changes import Episode
-from p2pquic.lab.floor import Direction
 from p2pquic.lab.measure import Conduct, Frames, Passage, Spread
 
 if TYPE_CHECKING:
@@ -31,7 +30,7 @@ def sentence(passages: Sequence[Passage]) -> str:
     """The move in words, for someone who has never read a table of ours."""
     lines = [_what_happened(passages[0].episode)]
     for passage in passages:
-        line = f"From {passage.direction} nothing new arrived for {_ms(passage.gap)} ms"
+        line = f"From {passage.course} nothing new arrived for {_ms(passage.gap)} ms"
         if passage.floor is not None:
             line += f"; physics demands {_ms(passage.floor)} ms"
         lines.append(f"{line}. {_frames(passage.lost)} lost.")
@@ -80,7 +79,7 @@ def table(passages: Sequence[Passage]) -> Table:
         result.add_column(name, justify="right")
     groups: dict[str, list[Passage]] = {}
     for passage in passages:
-        groups.setdefault(f"{passage.episode.name}, {passage.direction}", []).append(passage)
+        groups.setdefault(f"{passage.episode.name}, {passage.course}", []).append(passage)
     for name, group in groups.items():
         result.add_row(name, *_figures(group))
     return result
@@ -99,7 +98,7 @@ def path_timeline(passages: Iterable[Passage]) -> str:
     lines = []
     for passage in passages:
         steps = ", ".join(f"{1000 * time:+.0f} ms {path}" for time, path in passage.timeline)
-        lines.append(f"{passage.direction}: {steps}")
+        lines.append(f"{passage.course}: {steps}")
     return "\n".join(lines)
 
 
@@ -117,7 +116,7 @@ def heard(alignment: Alignment) -> str:
     return "; ".join(gaps) + "."
 
 
-def plot(passages: Sequence[Passage], frames: Mapping[Direction, Frames], file: Path) -> None:
+def plot(passages: Sequence[Passage], frames: Mapping[str, Frames], file: Path) -> None:
     """Draw the arrivals around one episode, a panel per direction, coloured by path.
 
     Raises:
@@ -144,7 +143,7 @@ def plot(passages: Sequence[Passage], frames: Mapping[Direction, Frames], file: 
         panel.axvline(possible, color="#999999", linewidth=0.8, zorder=1)
         begin, end = episode.down - PLOT_BEFORE, episode.moment + PLOT_AFTER
         by_path: dict[str, tuple[list[float], list[int]]] = {}
-        for seq, (time, path) in frames[passage.direction].arrived.items():
+        for seq, (time, path) in frames[passage.course].arrived.items():
             if begin <= time <= end:
                 times, seqs = by_path.setdefault(path, ([], []))
                 times.append(1000 * (time - episode.down))
@@ -153,7 +152,7 @@ def plot(passages: Sequence[Passage], frames: Mapping[Direction, Frames], file: 
             colour = colours.setdefault(path, PATH_COLOURS[len(colours) % len(PATH_COLOURS)])
             panel.scatter(times, seqs, s=14, color=colour, label=path, zorder=2)
         floor = "" if passage.floor is None else f", floor {_ms(passage.floor)} ms"
-        panel.set_title(f"{passage.direction}: gap {_ms(passage.gap)} ms{floor}", loc="left")
+        panel.set_title(f"{passage.course}: gap {_ms(passage.gap)} ms{floor}", loc="left")
         panel.set_ylabel("frame")
         panel.legend(loc="upper left", fontsize=8, frameon=False)
         panel.spines[["top", "right"]].set_visible(False)

@@ -1,11 +1,15 @@
 """A NAT of the lab: a network namespace that forwards and masquerades, as a home router does.
 
     machine's interface --- veth --- lan   nftables, conntrack   wan --- TUN --- the internet
+    a shared network ------ TUN ---- lan
 
 The NAT is the kernel's own masquerade, and it also drops what nobody asked for: an unsolicited
 packet that conntrack remembers would occupy the very flow a punch is about to open and move it to
 another port. It forgets as a router does that starts again: conntrack is emptied, by one netlink
 message and so in one moment, and what masquerade gives from then on comes from another range.
+
+conntrack makes no hairpin by itself. `hairpin_rules` write down who owns which public port, and to
+which of our own each has spoken.
 """
 
 from __future__ import annotations
@@ -30,8 +34,14 @@ HOST_SYSCTLS = {
     "ipv4/conf/all/rp_filter": "2",  # loose, as distributions have it: two uplinks are two routes
     "ipv4/conf/default/rp_filter": "2",
 }
-ROUTER_SYSCTLS = HOST_SYSCTLS | {"ipv4/ip_forward": "1"}
+ROUTER_SYSCTLS = HOST_SYSCTLS | {
+    "ipv4/ip_forward": "1",
+    "ipv4/conf/all/send_redirects": "0",  # nobody asked how a hairpin could be spared
+    "ipv4/conf/default/send_redirects": "0",
+}
 
+ALL_PORTS = 1024, 65535  # whatever an inside owns already is among them, and stays its own
+FIRST_PORTS = 2000, 9999  # of a NAT that keeps no port numbers
 OTHER_PORTS = ((10000, 19999), (20000, 29999))  # in turn, after each forgetting: never the same,
 # nor any that a kernel hands out by itself (32768 to 60999), which masquerade would keep
 
@@ -48,7 +58,7 @@ ANSWER = struct.Struct("=IHHII i")  # nlmsghdr and the error, 0 or negative
 
 
 class Router:
-    """One NAT with one machine behind it. Close it.
+    """One NAT with one machine behind it, or a shared network. Close it.
 
     Raises:
         UsageError: no NAT of the kernel behaves as asked.
@@ -79,20 +89,30 @@ class Router:
         """Create the device towards the internet; the descriptor carries its packets."""
         return self._namespace.open_tun("wan")
 
+    def open_lan(self) -> int:
+        """Create the device towards a shared network; the descriptor carries its packets."""
+        return self._namespace.open_tun("lan")
+
     def connect(self, machine: Namespace) -> None:
         """Give `machine` its interface, and route and translate what it sends."""
+        self._namespace.set_sysctls(ROUTER_SYSCTLS)
+        peer = f"veth peer name {self._link.interface} netns {machine.path}"
+        self._namespace.run(["ip", "link", "add", "lan", "type", *peer.split()], fds=[machine.fd])
+        self.forward()
+
+    def forward(self) -> None:
+        """Route and translate between `lan` and `wan`, which are there."""
         router, access = self._namespace, self._access
         router.set_sysctls(ROUTER_SYSCTLS)
         orders = (
             "link set lo up",
-            f"link add lan type veth peer name {self._link.interface} netns {machine.path}",
             "link set lan up",
             f"address add {access.gateway}/24 dev lan",
             "link set wan up",
             f"address add {access.public}/32 dev wan",
             "route add default dev wan",
         )
-        router.run(["ip", "-batch", "-"], "\n".join(orders) + "\n", fds=[machine.fd])
+        router.run(["ip", "-batch", "-"], "\n".join(orders) + "\n")
         router.run(["nft", "-f", "-"], self._rules)
         lifetime = str(round(self._nat.lifetime))
         router.set_sysctls(
@@ -127,8 +147,9 @@ def nat_rules(nat: Nat, access: Access) -> str:
     """The nftables rules that make the kernel this kind of NAT between `lan` and `wan`.
 
     masquerade keeps the port while it is free: in practice endpoint-independent mapping, with
-    the filtering of conntrack, which is by address and port. fully-random takes a new port for
-    every flow: symmetric. A full cone also lets strangers in, all of them to the one machine.
+    the filtering of conntrack, which is by address and port. From a range that no port lies in, it
+    gives each inside another one, and again the same for every remote. fully-random takes a new
+    port for every flow: symmetric. A full cone also lets strangers in, all to the one machine.
 
     Raises:
         UsageError: no NAT of the kernel behaves so.
@@ -137,6 +158,8 @@ def nat_rules(nat: Nat, access: Access) -> str:
     match nat.mapping, nat.filtering, nat.port_preservation:
         case "endpoint-independent", "address-and-port-dependent", True:
             pass
+        case "endpoint-independent", "address-and-port-dependent", False:
+            masquerade = f"meta l4proto udp masquerade to :{_ports(FIRST_PORTS)}"
         case "address-and-port-dependent", "address-and-port-dependent", False:
             masquerade = "masquerade fully-random"
         case "endpoint-independent", "endpoint-independent", True:
@@ -157,7 +180,44 @@ def nat_rules(nat: Nat, access: Access) -> str:
                 iifname "wan" ct state new {unsolicited}
             }}
         }}
+        {hairpin_rules(nat, access) if nat.hairpins else ""}
     """
+
+
+def hairpin_rules(nat: Nat, access: Access) -> str:
+    """The nftables rules by which two insides reach each other at their public addresses.
+
+    Whoever leaves by a public port owns it in `insides`; the other inside sees that port, too (RFC
+    4787, REQ-9). `spoken` has the ports from and to which a hairpin went: a filter by address and
+    port. What it drops is not confirmed yet, so conntrack does not remember it.
+    """
+    lifetime = f"flags dynamic, timeout; timeout {round(nat.lifetime)}s;"
+    turned = 'iifname "lan" oifname "lan" meta l4proto udp'
+    owner = "udp sport : ct original ip saddr . ct original proto-src"
+    spoken = "udp sport . ct original proto-dst"
+    return f"""
+        table ip hairpin {{
+            map insides {{ type inet_service : ipv4_addr . inet_service; {lifetime}
+            }}
+            set spoken {{ type inet_service . inet_service; {lifetime}
+            }}
+            chain incoming {{ type nat hook prerouting priority dstnat
+                iifname "lan" ip daddr {access.public} dnat ip to udp dport map @insides
+            }}
+            chain outgoing {{ type nat hook postrouting priority srcnat
+                {turned} snat to {access.public}:{_ports(ALL_PORTS)}
+            }}
+            chain remember {{ type filter hook postrouting priority srcnat + 1
+                iifname "lan" ct direction original update @insides {{ {owner} }}
+                {turned} ct direction original update @spoken {{ {spoken} }}
+                {turned} ct state new ct original proto-dst . udp sport != @spoken drop
+            }}
+        }}
+    """
+
+
+def _ports(ports: tuple[int, int]) -> str:
+    return f"{ports[0]}-{ports[1]}"
 
 
 def other_ports(nat: Nat, ports: tuple[int, int]) -> str:
@@ -166,9 +226,10 @@ def other_ports(nat: Nat, ports: tuple[int, int]) -> str:
     It still looks first whether it knows the sender, and then keeps the sender's port: mapping
     stays endpoint-independent. Only a full cone is one no longer: strangers find nobody there.
     """
-    manner = "" if nat.port_preservation else "fully-random"
-    to = f"to :{ports[0]}-{ports[1]} {manner}"
+    manner = "" if nat.mapping == "endpoint-independent" else "fully-random"
+    to = f"to :{_ports(ports)} {manner}"
     return f"""
         flush chain ip nat outgoing
         add rule ip nat outgoing oifname "wan" meta l4proto udp masquerade {to}
+        {"flush map ip hairpin insides; flush set ip hairpin spoken" if nat.hairpins else ""}
     """

@@ -16,6 +16,7 @@ from a seed) or knows how a world is built.
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from dataclasses import dataclass
 from random import Random
 from typing import Literal, NamedTuple
@@ -29,6 +30,7 @@ SETTLE = 2.0  # seconds that suffice to prove and warm every path
 AFTERMATH = 2.5  # seconds that suffice to see what became of every frame
 
 MOVER, OTHER, SERVER = "mover", "other", "server"  # the names of the three hosts
+WAN, LAN = "wan", "lan"  # the two sides of a shared network's NAT
 
 Dependence = Literal["endpoint-independent", "address-dependent", "address-and-port-dependent"]
 Role = Literal["sender", "receiver", "both"]
@@ -41,6 +43,8 @@ ChangeKind = Literal[
     "way_dies",  # nothing passes any more from this link towards another; one way only
     "way_recovers",
     "nat_forgets",  # the NAT forgets every mapping and gives other ports from now on
+    "address_replaced",  # the interface gets another address in place of the one it had
+    "interface_preferred",  # the interface becomes the kernel's first choice; no address changes
 ]
 
 
@@ -50,13 +54,15 @@ class Nat:
 
     `mapping` (section 4.1) decides when two flows share a public port, `filtering` (section 5)
     who may answer. `lifetime` is how long, in seconds, a silent mapping is remembered: the RFC
-    asks for two minutes, the field gives about thirty seconds.
+    asks for two minutes, the field gives about thirty seconds. Who `hairpins` (section 6) lets two
+    insides of its own reach each other by their public addresses.
     """
 
     mapping: Dependence
     filtering: Dependence
     port_preservation: bool = True
     lifetime: float = 30.0
+    hairpins: bool = False
 
 
 PORT_RESTRICTED = Nat("endpoint-independent", "address-and-port-dependent")
@@ -65,11 +71,31 @@ FULL_CONE = Nat("endpoint-independent", "endpoint-independent")
 
 
 @dataclass(frozen=True, slots=True)
+class Network:
+    """A network of private addresses that interfaces share by naming it, and the NAT to outside.
+
+    `behind` is the network in which that NAT stands, None the internet; `delay` the seconds from
+    here to there, one way.
+
+        phone   wlan0 --+
+                        +-- Network("home") --- Network("carrier") --- internet
+        laptop  eth0  --+
+    """
+
+    name: str
+    nat: Nat
+    delay: float = 0.0
+    behind: Network | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Interface:
     """An interface and the access network behind it; times in seconds, one way.
 
-    `nat` None is a public address. Each packet waits `delay` plus a uniform share of `jitter`, so
-    packets pass one another only where jitter is asked for; `loss` is a probability per packet.
+    `nat` is a NAT of its own; without one the address is public, or of the shared `network` in
+    which it stands. With one, it is the NAT that stands there. Each packet waits `delay` plus a
+    uniform share of `jitter`, so packets pass one another only where jitter is asked for; `loss`
+    is a probability per packet.
     """
 
     name: str
@@ -77,6 +103,17 @@ class Interface:
     nat: Nat | None
     jitter: float = 0.0
     loss: float = 0.0
+    network: Network | None = None
+
+    @property
+    def networks(self) -> tuple[Network, ...]:
+        """The shared networks around it, from the inside out."""
+        around: list[Network] = []
+        network = self.network
+        while network is not None:
+            around.append(network)
+            network = network.behind
+        return tuple(around)
 
 
 WIFI = Interface("wlan0", delay=0.010, nat=PORT_RESTRICTED)
@@ -104,14 +141,16 @@ class Link(NamedTuple):
 
 
 class Access(NamedTuple):
-    """Where an interface stands: the host's own address there, its gateway, its public face.
+    """Where an interface stands: the host's own address there, its gateway, its face outside.
 
-    `address` equals `public`, and there is no gateway, where there is no NAT.
+    `segment` is the shared network of that face; "" is the internet. `address` equals `public`
+    where there is no NAT of its own, and there is no gateway on the internet.
     """
 
     address: str
     gateway: str | None
     public: str
+    segment: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,28 +172,86 @@ class Topology:
         return (self.mover, self.other, self.server, *self.guests, *self.more_servers)
 
     @property
+    def others(self) -> tuple[Host, ...]:
+        """With whom the mover talks."""
+        return (self.other, *self.guests)
+
+    @property
+    def peers(self) -> tuple[Host, ...]:
+        return (self.mover, *self.others)
+
+    @property
     def interfaces(self) -> dict[Link, Interface]:
         """Every access link of the world."""
         return {Link(host.name, each.name): each for host in self.hosts for each in host.interfaces}
 
     @property
+    def networks(self) -> tuple[Network, ...]:
+        """Every shared network of the world, the outer ones first."""
+        chains = (reversed(each.networks) for each in self.interfaces.values())
+        return tuple(dict.fromkeys(network for chain in chains for network in chain))
+
+    @property
+    def links(self) -> dict[Link, Interface]:
+        """All that carries packets: access links, and both sides of each shared network's NAT."""
+        links = self.interfaces
+        for network in self.networks:
+            links[Link(network.name, WAN)] = Interface(WAN, network.delay, None)
+            links[Link(network.name, LAN)] = Interface(LAN, 0.0, None)
+        return links
+
+    def delay(self, one: Link, other: Link) -> float:
+        """Seconds one way between two interfaces: up to the network they share, and down again."""
+        ends = self.interfaces[one], self.interfaces[other]
+        shared = set(ends[0].networks) & set(ends[1].networks)
+        ways = (network for end in ends for network in end.networks if network not in shared)
+        return ends[0].delay + ends[1].delay + sum(network.delay for network in ways)
+
+    @property
     def accesses(self) -> dict[Link, Access]:
-        """The addresses of every link, the same in both worlds.
+        """The addresses of every one of `links`, the same in both worlds.
 
         Every access network has a subnet of its own: public faces come from 198.51.100.0/24
         (RFC 5737, for documentation), so that no packet could mean a real machine.
         """
-        return {
-            link: _access(number, each.nat)
-            for number, (link, each) in enumerate(self.interfaces.items(), start=1)
+        interfaces, networks = self.interfaces, self.networks
+        subnets = {each.name: len(interfaces) + n for n, each in enumerate(networks, start=1)}
+        accesses = {
+            link: _access(number, each, subnets)
+            for number, (link, each) in enumerate(interfaces.items(), start=1)
         }
+        for network in networks:
+            number = subnets[network.name]
+            door = Interface(WAN, network.delay, network.nat, network=network.behind)
+            accesses[Link(network.name, WAN)] = _access(number, door, subnets)
+            gateway = f"192.168.{number}.1"
+            accesses[Link(network.name, LAN)] = Access(gateway, None, gateway, network.name)
+        return accesses
 
 
-def _access(number: int, nat: Nat | None) -> Access:
-    public = f"198.51.100.{number}"
-    if nat is None:
-        return Access(public, None, public)
-    return Access(f"192.168.{number}.2", f"192.168.{number}.1", public)
+def next_address(access: Access) -> Access:
+    """The same with the address after it in the network of the interface.
+
+    Raises:
+        UsageError: it has no network of its own; there is no NAT.
+    """
+    if access.gateway is None:
+        raise UsageError(f"The public address {access.address} cannot be replaced by another.")
+    network, _, number = access.address.rpartition(".")
+    return access._replace(address=f"{network}.{int(number) + 1}")
+
+
+def _access(number: int, interface: Interface, subnets: Mapping[str, int]) -> Access:
+    """The addresses of interface `number`, where each shared network has its number as well."""
+    if interface.network is None:
+        public, gateway, segment = f"198.51.100.{number}", None, ""
+    else:
+        segment = interface.network.name
+        subnet = f"192.168.{subnets[segment]}"
+        public, gateway = f"{subnet}.{number + 1}", f"{subnet}.1"
+    if interface.nat is None:
+        return Access(public, gateway, public, segment)
+    return Access(f"192.168.{number}.2", f"192.168.{number}.1", public, segment)
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,7 +281,12 @@ class Change:
     @property
     def is_announced(self) -> bool:
         """Whether the host's own kernel notices and says so."""
-        return self.kind in ("interface_down", "interface_up")
+        return self.kind in (
+            "interface_down",
+            "interface_up",
+            "address_replaced",
+            "interface_preferred",
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -40,13 +40,14 @@ from p2pquic.core.events import (
     MediaPacketReady,
     Requested,
     Resilience,
+    Resumed,
     SocketsChanged,
 )
 from p2pquic.core.machine import Machine
 from p2pquic.core.preference import INDIFFERENT, InterfacePreference
 from p2pquic.core.trace import Entry, FrameReceived, PathSelected, Record
 from p2pquic.lab.changes import ChangeMade, Outages
-from p2pquic.lab.scenarios import FRAME_CADENCE, MOVER, OTHER, Change, Scenario, timeline
+from p2pquic.lab.scenarios import FRAME_CADENCE, MOVER, OTHER, Change, Role, Scenario, timeline
 from p2pquic.lab.virtual_internet import VirtualInternet
 from p2pquic.quic.identity import Identity
 from p2pquic.session.intermediate_session import IntermediateSession
@@ -101,6 +102,7 @@ class Simulation:
     """One scenario with one seed; `interfaces` are the hosts' preferences, by name.
 
     `told` are the servers that a host was told of, by their names and its own; all by default.
+    `roles` are of peers who have another than the scenario gives them, by name.
     """
 
     def __init__(
@@ -112,6 +114,7 @@ class Simulation:
         relay: RelayUse = "auto",
         interfaces: Mapping[str, InterfacePreference] | None = None,
         told: Mapping[str, Sequence[str]] | None = None,
+        roles: Mapping[str, Role] | None = None,
     ) -> None:
         self.scenario = scenario
         self.seed = seed
@@ -144,11 +147,13 @@ class Simulation:
         self.servers = [server(host.name) for host in (topology.server, *topology.more_servers)]
         self.server = self.servers[0]
         identities = _identities(scenario)
+        usual_roles = {host.name: scenario.other_role for host in topology.others}
+        usual_roles[MOVER] = scenario.mover_role
 
         def peer(name: str) -> VirtualHost:
             config = PeerConfig(
                 tuple(known[each] for each in (told or {}).get(name, known)),
-                scenario.mover_role if name == MOVER else scenario.other_role,
+                (roles or {}).get(name, usual_roles[name]),
                 "lab",
                 resilience,
                 relay,
@@ -250,6 +255,15 @@ class Simulation:
         host.machine, host.finished, host.frames = host.program(), None, 0
         if host not in self.servers:
             self._refresh_sockets(host)
+
+    def fall_asleep(self, host: VirtualHost) -> None:
+        """Suspend a machine: it hears, says and does nothing; its sessions' clock goes on."""
+        host.finished, host.wake_at = "asleep", None
+
+    def wake_up(self, host: VirtualHost, asleep: float) -> None:
+        """Its kernel had no time to look at the network yet."""
+        host.finished = None
+        self._feed(host, Resumed(asleep))
 
     # ---- hosts -------------------------------------------------------------------------------
 

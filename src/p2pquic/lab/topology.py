@@ -4,7 +4,9 @@
       wlan0  --------- veth --------- lan  nftables, forwarding  wan --TUN--+
       rmnet0 --------- veth --------- (another such namespace)   wan --TUN--+--- TUN of the others
 
-A public interface needs no NAT: it is the TUN device itself. The NATs are built by `router`.
+A public interface needs no NAT: it is the TUN device itself, and so is one in a shared network,
+whose NAT has a TUN device on either side: there `internet` is the cable of the network as well. The
+NATs are built by `router`.
 
 What a peer learns of a change, it learns from its own kernel: an interface goes as Wi-Fi does when
 it loses its access point (the link, with it the routes, then the address), and comes as a machine's
@@ -29,7 +31,7 @@ from p2pquic.core.errors import UsageError
 from p2pquic.lab.internet import Internet, Report
 from p2pquic.lab.namespaces import CommandFailedError, Namespace, require_programs, stop
 from p2pquic.lab.router import HOST_SYSCTLS, Router
-from p2pquic.lab.scenarios import Host, Link, Topology
+from p2pquic.lab.scenarios import LAN, WAN, Host, Link, Network, Topology, next_address
 
 LINK_LIMIT = 2.0  # seconds for a link to come up; it takes a millisecond or two
 LINK_GLANCE = 0.001  # seconds between two looks at a link that comes up
@@ -64,6 +66,8 @@ class KernelWorld:
         self._routers: dict[Link, Router] = {}
         self._ip: dict[str, _ArmedIp] = {}
         with ExitStack() as stack:  # whatever was built is taken down if the rest cannot be
+            for network in topology.networks:
+                self._build_network(network, stack)
             for host in topology.hosts:
                 self._build_host(host, stack)
             self._internet = Internet(topology, links_up, self._tuns, seed)
@@ -102,11 +106,10 @@ class KernelWorld:
         self._ip[link.host].take_link_up(link.interface)
         if link in self._routers:
             _wait_for(lambda: self._routers[link].is_ready, link)
-        access, metric = self._accesses[link], self._metrics[link]
-        prefix, via = (24, f"via {access.gateway}") if access.gateway else (32, "")
+        access = self._accesses[link]
         return self._ip[link.host].apply(
-            f"address add {access.address}/{prefix} dev {link.interface}",
-            f"route add default {via} dev {link.interface} metric {metric}",
+            f"address add {access.address}/{24 if access.gateway else 32} dev {link.interface}",
+            self._default_route(link),
         )
 
     def interface_down(self, link: Link) -> Span:
@@ -117,6 +120,35 @@ class KernelWorld:
         )
         self._internet.take_down(link)
         return span
+
+    def address_replaced(self, link: Link) -> Span:
+        """The interface loses its address, with it the route, and gets another and the route again.
+
+        Raises:
+            UsageError: it has no network of its own.
+        """
+        old = self._accesses[link]
+        new = self._accesses[link] = next_address(old)
+        return self._ip[link.host].apply(
+            f"address delete {old.address}/24 dev {link.interface}",
+            f"address add {new.address}/24 dev {link.interface}",
+            self._default_route(link),
+        )
+
+    def interface_preferred(self, link: Link) -> Span:
+        """The interface's default route becomes the cheapest: a new one, then the old one goes."""
+        old = self._metrics[link]
+        ours = [metric for each, metric in self._metrics.items() if each.host == link.host]
+        self._metrics[link] = min(ours) - 100
+        return self._ip[link.host].apply(
+            self._default_route(link),
+            f"route delete default dev {link.interface} metric {old}",
+        )
+
+    def _default_route(self, link: Link) -> str:
+        gateway = self._accesses[link].gateway
+        via = f"via {gateway}" if gateway else ""
+        return f"route add default {via} dev {link.interface} metric {self._metrics[link]}"
 
     def link_dies(self, link: Link) -> Span:
         """The access network carries nothing any more; the interface stays up."""
@@ -149,6 +181,18 @@ class KernelWorld:
     def report(self) -> Report:
         """What the internet carried so far, and how late."""
         return self._internet.report()
+
+    def _build_network(self, network: Network, stack: ExitStack) -> None:
+        if network.nat.filtering == "endpoint-independent":
+            raise UsageError(f"The lab cannot tell strangers whom they mean in {network.name}.")
+        outside, inside = Link(network.name, WAN), Link(network.name, LAN)
+        router = self._routers[outside] = Router(outside, network.nat, self._accesses[outside])
+        stack.callback(router.close)
+        self._tuns[outside] = router.open_wan()
+        stack.callback(os.close, self._tuns[outside])
+        self._tuns[inside] = router.open_lan()
+        stack.callback(os.close, self._tuns[inside])
+        router.forward()
 
     def _build_host(self, host: Host, stack: ExitStack) -> None:
         machine = self._hosts[host.name] = Namespace(host.name)

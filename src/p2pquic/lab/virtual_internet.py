@@ -13,6 +13,9 @@ on; a packet that arrives at an interface that is down dies there in silence.
 A network may also die where no host can see it: a link that carries nothing either way, or a way
 from one link to another. These swallow what is in the air as well.
 
+A shared network is a place like the internet: who stands in it is reached there directly, and what
+is meant for somebody else goes to its NAT, which hands it on, or back in if it makes hairpins.
+
 Both are pure: time is passed in, dice come seeded, and the runner asks `next_time` when to call
 again. No ICMP, no MTU, no bandwidth.
 """
@@ -29,7 +32,7 @@ from typing import Generic, Literal, NamedTuple, TypeVar, assert_never
 from p2pquic.core.addresses import LocalAddress, LocalSocket, SocketAddress
 from p2pquic.core.errors import UsageError
 from p2pquic.lab.nat import NatBox
-from p2pquic.lab.scenarios import Change, Interface, Link, Topology
+from p2pquic.lab.scenarios import LAN, WAN, Change, Interface, Link, Topology, next_address
 
 Cargo = TypeVar("Cargo")
 Fate = Literal["sent", "arrived", "lost", "swallowed", "dead", "unroutable", "refused"]
@@ -63,8 +66,10 @@ class AccessLinks(Generic[Cargo]):
     """The access links of a topology and what is in the air on them; `tallies` counts packets."""
 
     def __init__(self, topology: Topology, links_up: Iterable[Link], random: Random) -> None:
-        self._interfaces = topology.interfaces
-        self._link_of = {access.public: link for link, access in topology.accesses.items()}
+        self._interfaces = topology.links
+        self._segment_of = {link: each.segment for link, each in topology.accesses.items()}
+        self._link_of = {(at.segment, at.public): link for link, at in topology.accesses.items()}
+        self._way_out = {each.name: Link(each.name, LAN) for each in topology.networks}
         self._up: set[Link] = set()
         self._dead_links: set[Link] = set()
         self._dead_ways: set[tuple[Link, Link]] = set()
@@ -72,6 +77,8 @@ class AccessLinks(Generic[Cargo]):
         self._in_the_air: list[Flight[Cargo]] = []
         self._departures = 0
         self.tallies: Counter[Tally] = Counter()
+        for network in topology.networks:
+            self._up |= {Link(network.name, WAN), Link(network.name, LAN)}
         for link in links_up:
             self.take_up(link)
 
@@ -129,11 +136,13 @@ class AccessLinks(Generic[Cargo]):
         self._dead_ways.discard((source, target))
 
     def depart(self, source: Link, destination: str, cargo: Cargo, now: float) -> None:
-        """A packet leaves `source` for the public address `destination`.
+        """A packet leaves `source` for `destination`, an address of the network `source` stands in.
 
-        A packet to the address it comes from goes nowhere: no NAT here makes a hairpin.
+        Whatever has no such address there goes to the NAT of that network, if it is a shared one.
+        A packet to the address it comes from goes nowhere.
         """
-        target = self._link_of.get(destination)
+        segment = self._segment_of[source]
+        target = self._link_of.get((segment, destination), self._way_out.get(segment))
         self.tallies[Tally(source, target, "sent")] += 1
         if source not in self._up:
             self.tallies[Tally(source, target, "dead")] += 1
@@ -198,6 +207,15 @@ class _Datagram(NamedTuple):
     destination: SocketAddress
     data: bytes
 
+    @property
+    def addresses(self) -> tuple[SocketAddress, SocketAddress]:
+        """Whom it means and who it comes from, in the order in which a NAT asks."""
+        return self.destination, self.source
+
+    def comes(self, source: SocketAddress) -> _Datagram:
+        """The same from another address."""
+        return self._replace(source=source)
+
 
 class VirtualInternet:
     """Everything between the sockets of a topology. `tallies` counts packets by their fate."""
@@ -205,10 +223,15 @@ class VirtualInternet:
     def __init__(self, topology: Topology, links_up: Iterable[Link], random: Random) -> None:
         self.links: AccessLinks[_Datagram] = AccessLinks(topology, links_up, random)
         self._accesses = topology.accesses
+        self._preferred: dict[str, str] = {}  # by host, the interface that is first in spite of all
         self._nats = {
             link: NatBox(each.nat, self._accesses[link].public, random)
             for link, each in topology.interfaces.items()
             if each.nat is not None
+        }
+        doors = {Link(each.name, WAN): each.nat for each in topology.networks}
+        self._doors = {  # the NATs of the shared networks
+            door: NatBox(nat, self._accesses[door].public, random) for door, nat in doors.items()
         }
 
     @property
@@ -222,11 +245,9 @@ class VirtualInternet:
 
     def local_addresses(self, host: str) -> tuple[LocalAddress, ...]:
         """The usable addresses of a host, preferred first: what its kernel would tell it."""
-        return tuple(
-            LocalAddress(access.address, link.interface)
-            for link, access in self._accesses.items()
-            if link.host == host and self.links.is_up(link)
-        )
+        links = [link for link in self._accesses if link.host == host and self.links.is_up(link)]
+        links.sort(key=lambda link: self._preferred.get(host) != link.interface)
+        return tuple(LocalAddress(self._accesses[link].address, link.interface) for link in links)
 
     def apply(self, change: Change) -> None:
         """Something changes, now.
@@ -249,6 +270,10 @@ class VirtualInternet:
                 self.links.way_recovers(*change.way)
             case "nat_forgets":
                 self.nat_forgets(change.link)
+            case "address_replaced":
+                self._accesses[change.link] = next_address(self._accesses[change.link])
+            case "interface_preferred":
+                self._preferred[change.host] = change.interface
             case _:
                 assert_never(change.kind)
 
@@ -263,12 +288,15 @@ class VirtualInternet:
     def nat_forgets(self, link: Link) -> None:
         """The NAT of the interface forgets every mapping and gives other ports from now on.
 
+        That of a shared network stands at the network's side WAN.
+
         Raises:
             UsageError: there is no NAT.
         """
-        if link not in self._nats:
+        nat = self._nats.get(link) or self._doors.get(link)
+        if nat is None:
             raise UsageError(f"There is no NAT at {link}.")
-        self._nats[link].forget()
+        nat.forget()
 
     def send(
         self, host: str, local: LocalSocket, remote: SocketAddress, data: bytes, now: float
@@ -289,15 +317,43 @@ class VirtualInternet:
     def deliver(self, now: float) -> list[Arrival]:
         """Every datagram that has reached a socket by `now`, in the order of arrival."""
         arrivals = []
-        for flight in self.links.arrive(now):
-            link, datagram = flight.target, flight.cargo
-            reached: SocketAddress | None = datagram.destination
-            if link in self._nats:
-                nat = self._nats[link]
-                reached = nat.inbound(datagram.destination, datagram.source, flight.time)
-            if reached is None:
-                self.tallies[Tally(flight.source, link, "refused")] += 1
-                continue
-            local = LocalSocket(reached.host, reached.port, link.interface)
-            arrivals.append(Arrival(link.host, local, datagram.source, datagram.data))
+        while flights := self.links.arrive(now):
+            for flight in flights:
+                if Link(flight.target.host, WAN) in self._doors:
+                    self._pass_on(flight)
+                elif (arrival := self._take_in(flight)) is not None:
+                    arrivals.append(arrival)
         return arrivals
+
+    def _take_in(self, flight: Flight[_Datagram]) -> Arrival | None:
+        """A packet reached a host's own NAT, or the host itself."""
+        link, datagram = flight.target, flight.cargo
+        reached: SocketAddress | None = datagram.destination
+        if link in self._nats:
+            reached = self._nats[link].inbound(*datagram.addresses, flight.time)
+        if reached is None:
+            self.tallies[Tally(flight.source, link, "refused")] += 1
+            return None
+        local = LocalSocket(reached.host, reached.port, link.interface)
+        return Arrival(link.host, local, datagram.source, datagram.data)
+
+    def _pass_on(self, flight: Flight[_Datagram]) -> None:
+        """A packet reached the NAT of a shared network, from outside or inside."""
+        datagram, time = flight.cargo, flight.time
+        inside, outside = Link(flight.target.host, LAN), Link(flight.target.host, WAN)
+        nat = self._doors[outside]
+        reached: SocketAddress | None = None
+        if flight.target == outside:
+            reached = nat.inbound(*datagram.addresses, time)
+        elif datagram.destination.host != nat.public_host:
+            source = nat.outbound(datagram.source, datagram.destination, time)
+            self.links.depart(outside, datagram.destination.host, datagram.comes(source), time)
+            return
+        elif nat.kind.hairpins:  # the other inside sees the public address (RFC 4787, REQ-9)
+            datagram = datagram.comes(nat.outbound(datagram.source, datagram.destination, time))
+            reached = nat.inbound(*datagram.addresses, time)
+        if reached is None:
+            self.tallies[Tally(flight.source, flight.target, "refused")] += 1
+            return
+        datagram = datagram._replace(destination=reached)
+        self.links.depart(inside, reached.host, datagram, time)

@@ -33,10 +33,12 @@ from p2pquic.core.events import (
     DeadlinePassed,
     Event,
     HangUpRequested,
+    Resumed,
     SocketsChanged,
 )
 from p2pquic.core.machine import Machine
 from p2pquic.core.trace import AddressChanged, Closed, Entry, Record
+from p2pquic.net import clock
 from p2pquic.net.udp import UdpSockets
 
 FAREWELL_LIMIT = 0.5  # seconds a session may take to say goodbye; the rest is for closing files
@@ -73,6 +75,8 @@ class Driver:
         self._waiting: deque[Event] = deque()
         self._handling = False
         self._timer: asyncio.TimerHandle | None = None
+        self._armed_for: float | None = None  # the deadline, on the session's clock
+        self._sleep = clock.SleepWatch()
         self._finished: asyncio.Future[Finish] = self._loop.create_future()
         self._addresses: tuple[LocalAddress, ...] = ()
         self.sockets = UdpSockets(self._on_datagram, self.record, on_read=self._arm)
@@ -144,13 +148,18 @@ class Driver:
         self._handling = True
         try:
             while self._waiting and self._session is not None and not self._finished.done():
-                event = self._waiting.popleft()
-                for action in self._session.handle(event, time.monotonic()):
-                    self._perform(action)
+                if asleep := self._sleep.look():
+                    self._handle(self._session, Resumed(asleep))
+                    continue  # that may have been the end
+                self._handle(self._session, self._waiting.popleft())
         except Exception as error:  # a bug: whoever waits for the end hears of it
             self.fail(error)
         finally:
             self._handling = False
+
+    def _handle(self, session: Machine, event: Event) -> None:
+        for action in session.handle(event, clock.now()):
+            self._perform(action)
 
     def _perform(self, action: Action) -> None:
         match action:
@@ -179,13 +188,14 @@ class Driver:
         return self._media
 
     def _arm(self) -> None:
-        """One timer, for the session's deadline; asyncio's clock is the session's clock."""
+        """One timer, for the session's deadline; asyncio's clock stands still in sleep."""
         deadline = None if self._session is None else self._session.deadline
-        if self._timer is not None and self._timer.when() == deadline:
+        if self._timer is not None and self._armed_for == deadline:
             return
         self._disarm()
         if deadline is not None and not self._finished.done():
-            self._timer = self._loop.call_at(deadline, self._on_deadline)
+            self._armed_for = deadline
+            self._timer = self._loop.call_later(deadline - clock.now(), self._on_deadline)
 
     def _disarm(self) -> None:
         if self._timer is not None:

@@ -102,6 +102,7 @@ async def _take_part(options: PeerOptions, trace: TraceFile, screen: Screen) -> 
     )
     room = _prepare(options, media, write)
     process.on_stop_signal(stop)
+    process.on_callback_error(room.fail)
     try:
         await room.start()
         screen.offer_choice(choose)

@@ -1,6 +1,6 @@
 """What a person wants to know about a call, gathered from the trace: the view without the drawing.
 
-    trace entries  ->  CallView.update  ->  terminal.py draws it
+    trace entries  ->  CallView.update  ->  drawing.py draws it
                    ->  sentence          ->  one plain line, on a pipe
 
 It reads the same records as tests and lab reports, so it cannot show what did not happen.
@@ -34,6 +34,7 @@ from p2pquic.core.trace import (
     ReserveChanged,
     ResilienceChanged,
     ServerTrusted,
+    WokeUp,
 )
 from p2pquic.peer.send_costs import SendCosts
 
@@ -147,6 +148,8 @@ def sentence(record: Record) -> str | None:
         case Registered(peer, room, observed, server):
             who = f"the server at {server}" if server else "the server"
             return f"In room {room} as {short(peer)}; {who} sees us at {observed}."
+        case WokeUp(asleep):
+            return f"This machine slept for {asleep:.0f} s."
         case AddressChanged(added, removed):
             return _address_sentence(added, removed)
         case MemberJoined(peer, role):

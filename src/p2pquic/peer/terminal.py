@@ -9,18 +9,16 @@ from __future__ import annotations
 
 import asyncio
 import sys
-import time
 from collections.abc import Callable
-from typing import Protocol, TextIO, get_args
+from typing import Protocol, TextIO
 
-from rich.console import Console, Group
+from rich.console import Console
 from rich.live import Live
-from rich.table import Table
-from rich.text import Text
 
 from p2pquic.core.events import Resilience
-from p2pquic.core.trace import Copy, Entry
-from p2pquic.peer.screen import MEANING, CallView, RemoteView, sentence, short
+from p2pquic.core.trace import Entry
+from p2pquic.peer.drawing import RESILIENCE_KEY, draw, manner_after, wall_clock
+from p2pquic.peer.screen import CallView, sentence
 from p2pquic.peer.send_costs import SendCosts
 
 if sys.platform == "win32":
@@ -28,8 +26,6 @@ if sys.platform == "win32":
 else:
     from p2pquic.peer.keyboard import Keyboard, has_keyboard
 
-MANNERS: tuple[Resilience, ...] = get_args(Resilience)
-RESILIENCE_KEY = "r"
 REDRAW_INTERVAL = 0.5  # seconds; a person does not read faster
 
 
@@ -82,7 +78,7 @@ class PlainLines:
 
 
 class LiveScreen:
-    """Tables of the call, redrawn in place; a key chooses the manner of resilience."""
+    """The drawing of the call, redrawn in place; a key chooses the manner of resilience."""
 
     def __init__(self, stream: TextIO, title: str, resilience: Resilience) -> None:
         self._title = title
@@ -142,101 +138,3 @@ class LiveScreen:
         if key.lower() == RESILIENCE_KEY:
             self._choose(manner_after(self._view.costs.resilience))
             self._draw()  # who pressed it waits for it
-
-
-def manner_after(resilience: Resilience) -> Resilience:
-    """The next more careful manner; after the most careful the leanest."""
-    return MANNERS[(MANNERS.index(resilience) + 1) % len(MANNERS)]
-
-
-def draw(view: CallView, title: str, *, keys: bool = False) -> Group:
-    """The whole screen; whether `keys` can be pressed."""
-    head = Text(title, style="bold")
-    if view.room:
-        head.append(f"\nroom {view.room} as {short(view.peer)}, seen at {view.observed}", "dim")
-    here = ", ".join(view.addresses) or "no usable network; waiting for one"
-    head.append(f"\nhere {here}", "dim" if view.addresses else "yellow")
-    lines = [Text(f"{wall_clock(t)}  {text}", style="dim") for t, text in view.recent]
-    tables = [_peer_table(view)]
-    if view.remotes:
-        tables += [_sound_table(view), _cost_table(view.costs, keys=keys)]
-    return Group(head, *tables, *lines)
-
-
-def _peer_table(view: CallView) -> Table:
-    table = Table(expand=False)
-    for heading in ("peer", "path", "over", "to"):
-        table.add_column(heading, no_wrap=True)
-    for heading in ("RTT", "loss"):
-        table.add_column(heading, justify="right", no_wrap=True)
-    for remote in view.remotes.values():
-        style = "green" if remote.state == "direct" else "yellow"
-        table.add_row(
-            f"{short(remote.peer)} {remote.role}".strip(),
-            Text(remote.state, style),
-            remote.interface,
-            remote.address,
-            "" if remote.rtt_ms is None else f"{remote.rtt_ms:.0f} ms",
-            "" if remote.loss is None else f"{remote.loss:.1%}",
-        )
-    if not view.remotes:
-        table.add_row("nobody else is here yet")
-    return table
-
-
-def _sound_table(view: CallView) -> Table:
-    table = Table(expand=False)
-    table.add_column("peer", no_wrap=True)
-    for heading in ("interruptions", "heard", "concealed", "buffer"):
-        table.add_column(heading, justify="right", no_wrap=True)
-    for remote in view.remotes.values():
-        report = remote.playout
-        table.add_row(
-            short(remote.peer),
-            gaps_summary(remote),
-            heard_summary(remote),
-            "" if report is None else f"{report.concealed} frames",
-            "" if report is None else f"{report.buffer_ms} ms",
-        )
-    return table
-
-
-def _cost_table(costs: SendCosts, *, keys: bool) -> Table:
-    table = Table(expand=False)
-    hint = f" ({RESILIENCE_KEY}: {manner_after(costs.resilience)})" if keys else ""
-    table.add_column(f"resilience{hint}", no_wrap=True)
-    for heading in ("sent/s: first", "duplicate", "re-sent"):
-        table.add_column(heading, justify="right", no_wrap=True)
-    table.add_column("which means")
-    kinds: tuple[Copy, ...] = ("first", "duplicate", "resend")
-    for manner in MANNERS:
-        in_use = manner == costs.resilience
-        figures = costs.per_second.get(manner)
-        table.add_row(
-            f"{'>' if in_use else ' '} {manner}",
-            *("" if figures is None else str(figures[kind]) for kind in kinds),
-            MEANING[manner],
-            style="bold" if in_use else "dim",
-        )
-    return table
-
-
-def gaps_summary(remote: RemoteView) -> str:
-    """`3, last 83 ms, longest 112 ms`."""
-    gaps = remote.gaps_ms
-    if not gaps:
-        return "none"
-    return f"{len(gaps)}, last {gaps[-1]:.0f} ms, longest {max(gaps):.0f} ms"
-
-
-def heard_summary(remote: RemoteView) -> str:
-    """`2, longest 540 ms`: what of the interruptions an ear noticed."""
-    report = remote.playout
-    if report is None or not report.interruptions:
-        return "none"
-    return f"{report.interruptions}, longest {report.longest_ms:.0f} ms"
-
-
-def wall_clock(t: float) -> str:
-    """The time of day of a monotonic time."""
-    return time.strftime("%H:%M:%S", time.localtime(time.time() - time.monotonic() + t))

@@ -22,6 +22,7 @@ from p2pquic.quic.config import ConnectionConfig
 from p2pquic.quic.connection import TIMER_SLACK, MultipathConnection
 from p2pquic.quic.frames import AddressDiscovery
 from p2pquic.quic.identity import Identity
+from p2pquic.session.direct_paths import KEEPALIVE_INTERVAL
 from p2pquic.session.server_key import ServerKey
 from p2pquic.wire.signaling import REPLACED, Register, ToPeer, ToPeerDecoder, ToServer, encode
 
@@ -59,6 +60,7 @@ class ControlConnection:
         self._connection: MultipathConnection | None = None
         self._decoder = ToPeerDecoder()
         self._probe_at: float | None = None
+        self._keepalive_at: float | None = None  # of the paths beside the selected one
         self._challenge_at: float | None = None
         self._challenge_wait = FIRST_CHALLENGE_WAIT
         self._hurried_at: float | None = None  # since when every path is being asked
@@ -73,7 +75,8 @@ class ControlConnection:
         if self._connection is None or self.local is None:
             return None
         hurry_ends = None if self._hurried_at is None else self._hurried_at + HURRY_LIMIT
-        return earliest([self._probe_at, self._challenge_at, hurry_ends, self._timer])
+        times = [self._probe_at, self._keepalive_at, self._challenge_at, hurry_ends, self._timer]
+        return earliest(times)
 
     @property
     def is_confirmed(self) -> bool:
@@ -157,11 +160,20 @@ class ControlConnection:
             self._probe_at = now + PROBE_INTERVAL
             self._connection.send_ping(0)
             self._hurry_if_silent(now)
+        if self._keepalive_at is not None and now >= self._keepalive_at:
+            self._keep_alive(self._connection, now)
         if self._challenge_at is not None and now >= self._challenge_at:
             self._challenge_unproven(now)
         if self._hurried_at is not None and now >= self._hurried_at + HURRY_LIMIT:
             self._conclude_hurry(self._hurried_at, now)
         return self._react(now)
+
+    def _keep_alive(self, connection: MultipathConnection, now: float) -> None:
+        """Let no NAT forget a socket that stands by: its relay leg may be needed any moment."""
+        self._keepalive_at = now + KEEPALIVE_INTERVAL
+        for path in connection.paths:
+            if path != connection.selected and connection.is_validated(path):
+                connection.challenge(path)
 
     def _hurry_if_silent(self, now: float) -> None:
         if self.waiting_since is not None and now - self.waiting_since >= PROBE_INTERVAL:
@@ -298,6 +310,7 @@ class ControlConnection:
                 case events.HandshakeConfirmed(key_hash):
                     self._key.on_proved(key_hash)
                     self._probe_at = now + PROBE_INTERVAL
+                    self._keepalive_at = now + KEEPALIVE_INTERVAL
                     self._connection.send_stream_data(CONTROL_STREAM, encode(self._hello))
                     self._move(now)
                 case events.PathValidated():

@@ -5,6 +5,10 @@
 
 The old connection is kept until a new one is confirmed: perhaps it was the network, and it goes on.
 Which socket the server hears us on decides the relay's leg, so that is known all the time.
+
+At the start nobody knows which interface leads anywhere, the first may be a Wi-Fi with a login
+page. If that has not answered after a moment, the others are tried beside it. The first to answer
+wins.
 """
 
 from __future__ import annotations
@@ -22,6 +26,8 @@ from p2pquic.session.server_key import ServerKey
 from p2pquic.wire.signaling import Register, ToPeer, ToServer
 
 ANSWER_LIMIT = 10.0  # seconds to wait for a server that may not be there
+HEAD_START = 0.5  # seconds the first interface has before the next is tried beside it: two round
+# trips of a slow one, which a handshake takes; a captive Wi-Fi costs that (RFC 8305 has 250 ms)
 PATIENCE = 0.5  # seconds, and two round trips, that an acknowledgement may take; then a restart of
 # the server is noticed, and mended, within two seconds of the sign of life it missed
 ATTEMPT_TIME = 1.0  # seconds until the next attempt; it costs three or four packets
@@ -48,8 +54,9 @@ class ControlLink:
         self._connection = self._connect()
         self._next: ControlConnection | None = None
         self._next_attempt_at = 0.0
-        self._attempts = 0
+        self._attempts = 1
         self._reached = False  # the server has answered, at least once
+        self.is_overdue = False  # it never answered, and had a moment's time for it
         self._give_up_at: float | None = None
         self._sockets: tuple[LocalSocket, ...] = ()
 
@@ -76,7 +83,9 @@ class ControlLink:
         """When to call `tick`; to be read after a `flush`."""
         times = [each.deadline for each in self._connections]
         times.append(self._give_up_at)
-        if self._sockets and self._reached:
+        if self._sockets and not self._reached and self._give_up_at is not None:
+            times.append(self._next_attempt_at)
+        elif self._sockets and self._reached:
             times.append(self._silent_from if self.lost is None else self._next_attempt_at)
         return earliest(times)
 
@@ -91,9 +100,8 @@ class ControlLink:
             self._give_up_at = self._give_up_at or now + ANSWER_LIMIT
         for connection in self._connections:
             connection.set_sockets(self._sockets, now)
-        self._next_attempt_at = (
-            now + PATIENCE
-        )  # what is lost may go on from here; audio comes first
+        wait = PATIENCE if self._reached else HEAD_START
+        self._next_attempt_at = now + wait  # what is lost may go on from here; audio comes first
 
     def send(self, message: ToServer) -> None:
         """Queue a message."""
@@ -156,7 +164,7 @@ class ControlLink:
         """Take a new connection, begin to look for one, or see that there is no need."""
         if self._next is not None and self._next.is_confirmed:
             self._connection, self._next, self.lost = self._next, None, None
-        elif self._connection.is_replaced:
+        if self._connection.is_replaced:
             self._reached, self.failure = False, self._connection.ended
         elif not self._reached:
             self._await_the_first(now)
@@ -175,7 +183,8 @@ class ControlLink:
 
     def _await_the_first(self, now: float) -> None:
         if self._connection.is_confirmed:
-            self._reached, self._give_up_at = True, None
+            self._reached, self._give_up_at, self._next = True, None, None
+            self.is_overdue = False
         elif self._connection.ended is not None:
             self.failure, self._give_up_at = self._connection.ended, None
         elif self._give_up_at is not None and now >= self._give_up_at:
@@ -187,6 +196,12 @@ class ControlLink:
                 else f"This network has no IPv{self.server.family} address, so the intermediate "
                 f"server at {self.server} is out of reach. Try another network or address of it."
             )
+        elif self._give_up_at is not None and now >= self._next_attempt_at:
+            self.is_overdue = True
+            if len(self._sockets) > 1:
+                self._try_again(now)
+            else:
+                self._next_attempt_at = now + ATTEMPT_TIME
 
     def _is_silent(self, now: float) -> bool:
         silent_from = self._silent_from

@@ -20,6 +20,7 @@ from p2pquic.core.events import (
     HangUpRequested,
     MediaPacketReady,
     ResilienceChosen,
+    Resumed,
     SocketsChanged,
 )
 from p2pquic.core.path import DirectPath
@@ -146,7 +147,7 @@ class IntermediateSession:
                 for client in self._clients:
                     client.close("the server stops")
                 return [*self._flush(now), Log(Closed(reason)), Finish(reason)]
-            case SocketsChanged() | MediaPacketReady() | ResilienceChosen():
+            case SocketsChanged() | MediaPacketReady() | ResilienceChosen() | Resumed():
                 pass  # the server's one socket stays, and it has no media
         return self._flush(now)
 

@@ -49,6 +49,7 @@ class PairLiveness:
         self.reasons: frozenset[Reason] = frozenset()
         self._doubted_at = math.inf
         self._chosen_at = -math.inf
+        self._resumed_at = -math.inf  # since when it has to answer, after the machine slept
 
     @property
     def doubted_since(self) -> float | None:
@@ -59,10 +60,15 @@ class PairLiveness:
         """A path was chosen (again): the doubt was about another, or the other end moved."""
         self.health, self.reasons = Health.LIVES, frozenset()
         self._chosen_at = now
+        self._resumed_at = -math.inf
+
+    def resumed(self, now: float) -> None:
+        """The machine slept: what was known of the selected path is worth nothing."""
+        self._resumed_at = now
 
     def deadline(self, *, cadence: bool) -> float:
         """When to `look` if nothing happens before; infinite while only a packet can help."""
-        doubts = doubts_from(*self._evidence(cadence))
+        doubts = self._doubts(cadence)
         times = [time for reason, time in doubts.items() if reason not in self.reasons]
         if self.health in _WORSE:
             times.append(self._doubted_at + _WORSE[self.health][0])
@@ -74,7 +80,7 @@ class PairLiveness:
         One direction may have been dead for long when the other dies: that is a new doubt.
         """
         before, reasons_before = self.health, self.reasons
-        doubts = doubts_from(*self._evidence(cadence))
+        doubts = self._doubts(cadence)
         self.reasons = frozenset(reason for reason, time in doubts.items() if now >= time)
         if not self.reasons:
             self.health = Health.LIVES
@@ -83,6 +89,14 @@ class PairLiveness:
         elif before in _WORSE and now >= self._doubted_at + _WORSE[before][0]:
             self.health = _WORSE[before][1]
         return self.health is not before
+
+    def _doubts(self, cadence: bool) -> dict[Reason, float]:
+        """From when on each reason holds."""
+        answers, expectation = self._evidence(cadence)
+        doubts = doubts_from(answers, expectation)
+        if answers.arrived_from < self._resumed_at:
+            doubts["this machine slept"] = self._resumed_at
+        return doubts
 
     def _evidence(self, cadence: bool) -> tuple[Answers, Expectation]:
         """`cadence`: the other end is known to send audio.

@@ -23,6 +23,8 @@ from p2pquic.session.relay_route import RelayRoute
 from p2pquic.session.relay_routes import RelayRoutes
 
 FRESH = 1.5  # seconds for which a sign of life is believed where nothing forces a change
+STEADY = 2.0  # seconds that an interface has to stay before the kernel's liking for it counts: one
+# that comes and goes should not take the call along each time
 MOST_STRAWS = 2  # paths; every frame goes on each of them as long as nothing answers
 
 
@@ -32,8 +34,15 @@ class PairPaths:
     def __init__(self, relays: RelayRoutes, preference: InterfacePreference = INDIFFERENT) -> None:
         self.sockets: tuple[LocalSocket, ...] = ()
         self.pinned = ""  # the name of a path that the application wants while it lives
+        self._came: dict[str, float] | None = None  # when each interface did, the first long ago
         self._preference = preference
         self._relays = relays
+
+    def use(self, sockets: Sequence[LocalSocket], now: float) -> None:
+        """These are our open sockets now, preferred first."""
+        self.sockets = tuple(sockets)
+        before, newcomer = ({}, -math.inf) if self._came is None else (self._came, now)
+        self._came = {each.interface: before.get(each.interface, newcomer) for each in sockets}
 
     def has_way_out(self, path: PathAddress | None) -> bool:
         """Whether a packet sent on the path now would leave this machine."""
@@ -56,6 +65,7 @@ class PairPaths:
         and no answer overdue: a path that was proved minutes ago may have died with it. A relay
         that does not answer is as far away as can be, so that any other comes before it.
         """
+        steady = self._steady_interfaces(now)
         return [
             Candidate(
                 path,
@@ -74,10 +84,17 @@ class PairPaths:
                 self._preference.order(interface),
                 self._preference.avoids(interface),
                 str(path) == self.pinned,
+                place=steady.get(interface, len(steady)),
             )
             for path in connection.paths
             if self.has_way_out(path)
         ]
+
+    def _steady_interfaces(self, now: float) -> dict[str, int]:
+        """Their places in the kernel's order, without those that have only just come."""
+        came = self._came or {}  # in the order of the sockets
+        steady = [name for name, since in came.items() if now >= since + STEADY]
+        return {name: place for place, name in enumerate(steady)}
 
     def companion(self, connection: MultipathConnection, now: float) -> list[PathAddress]:
         """The one path that shares least with the selected one, if there is any."""

@@ -80,6 +80,9 @@ class PairSession:
         self._manager: PathManager | None = None  # from the moment both ends are authenticated
         self._began_at = now
         self._statistics_at = now
+        self._is_at_rest = False  # nothing has happened since the last flush
+        self._deadline: float | None = None
+        self._deadline_is_known = False
 
     def drain(self) -> list[Action]:
         """What was ordered since the last call."""
@@ -109,6 +112,7 @@ class PairSession:
 
     def choose_resilience(self, resilience: Resilience) -> None:
         """Duplicate frames in this manner from now on."""
+        self._stir()
         self.config = dataclasses.replace(self.config, resilience=resilience)
         if self._manager is not None:
             self._manager.sending.resilience = resilience
@@ -135,6 +139,11 @@ class PairSession:
     @property
     def deadline(self) -> float | None:
         """When to call `tick`."""
+        if not self._deadline_is_known:
+            self._deadline, self._deadline_is_known = self._find_deadline(), True
+        return self._deadline
+
+    def _find_deadline(self) -> float | None:
         times = [self._direct.deadline, self._media.deadline]
         if self._connection is None:
             times += [route.announce_at for route in self._relays if route.is_ready]
@@ -172,9 +181,11 @@ class PairSession:
     ) -> None:
         """These are our sockets, and so the servers hear us."""
         moved = self._relays.follow(hearings)
+        self._deadline_is_known = False  # a relay may be due to be asked
         if tuple(sockets) == self._paths.sockets and not moved:
             return
-        self._paths.sockets = tuple(sockets)
+        self._stir()
+        self._paths.use(sockets, now)
         if self.config.relay != "only":
             self._direct.set_sockets(sockets, now)
         self._begin(now)
@@ -191,6 +202,7 @@ class PairSession:
         if route is None or self.config.relay == "never":
             return
         if self._connection is None or route.session is None:
+            self._stir()
             route.open(message)
             self._begin(now)
             if self._manager is not None:
@@ -199,10 +211,12 @@ class PairSession:
     def set_candidates(self, round_: int, remotes: Sequence[SocketAddress], now: float) -> None:
         """The other end says, or the server saw, where it may be reached."""
         if self.config.relay != "only":
+            self._stir()
             self._direct.set_candidates(round_, remotes, now)
 
     def use_punch_key(self, key: bytes) -> None:
         """Punch before there is a connection to take the key from (`--relay never`)."""
+        self._stir()
         self._direct.key = key
 
     def on_relay_frame(
@@ -215,6 +229,7 @@ class PairSession:
         """
         route = self._relays.at(server)
         assert route is not None, "the caller asked `has_relay`"
+        self._stir()
         packet, replies = route.receive(local, data, now)
         self._actions += replies
         if packet is not None and route.path is not None:
@@ -224,6 +239,7 @@ class PairSession:
         """A QUIC packet of this call arrived by a path."""
         if isinstance(path, DirectPath) and self.config.relay == "only":
             return
+        self._stir()
         connection = self._connection
         if connection is None:
             connection_id = destination_connection_id(data)
@@ -247,6 +263,7 @@ class PairSession:
         """A punch arrived."""
         if local not in self._paths.sockets or self.config.relay == "only":
             return
+        self._stir()
         sends, proven = self._direct.on_punch(local, remote, punch, now)
         self._actions += sends
         if proven is None:
@@ -260,15 +277,22 @@ class PairSession:
 
     def on_frame(self, seq: int, rtp: bytes, now: float) -> None:
         """Our source produced a frame that the other end should hear."""
+        self._stir()
         frame = self._media.add(seq, rtp, now)
         if self._manager is not None and not self._send_new(frame, now):
             self._media.note_unsent(frame)
+
+    def on_resumed(self, now: float) -> None:
+        """The machine slept, and is awake again."""
+        if self._manager is not None and not self.is_over:
+            self._manager.on_resumed(now)
 
     def on_request(self, request: application.Request, now: float) -> None:
         """The application wants something of this call; before it is connected, nothing can be."""
         connection, manager = self._connection, self._manager
         if connection is None or manager is None or self.is_over:
             return
+        self._stir()
         match request:
             case application.SendDatagram(data):
                 self._send_new(self._datagrams.add(data, now), now)
@@ -289,6 +313,7 @@ class PairSession:
 
     def tick(self, now: float) -> None:
         """The deadline has come."""
+        self._stir()
         self._media.tick(now)
         self._actions += self._direct.punch(now)
         connection = self._connection
@@ -320,6 +345,9 @@ class PairSession:
     def flush(self, now: float) -> list[SendDatagram]:
         """The packets that are ready, if any way out exists."""
         connection = self._connection
+        if self._is_at_rest:
+            return []
+        self._is_at_rest, self._deadline_is_known = True, False
         if connection is None or not self._paths.has_way_out(connection.selected):
             return []
         self._choose_legs(connection, now)
@@ -334,9 +362,14 @@ class PairSession:
 
     def close(self, reason: str) -> None:
         """Say goodbye."""
+        self._stir()
         if self._connection is not None and not self.is_over:
             self._connection.close(reason_phrase=reason)
             self._end(reason)
+
+    def _stir(self) -> None:
+        """Something happens: until then, a call of a room with many costs next to nothing."""
+        self._is_at_rest = self._deadline_is_known = False
 
     # ---- the connection ----------------------------------------------------------------------
 

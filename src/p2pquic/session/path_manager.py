@@ -25,7 +25,7 @@ from p2pquic.session.pair_config import PairConfig
 from p2pquic.session.pair_flows import PairFlows
 from p2pquic.session.pair_liveness import Health, PairLiveness
 from p2pquic.session.pair_media import PairMedia
-from p2pquic.session.pair_paths import PairPaths
+from p2pquic.session.pair_paths import STEADY, PairPaths
 from p2pquic.session.pair_sending import PairSending
 from p2pquic.session.pair_trace import PairTrace
 from p2pquic.session.relay_route import RelayRoute
@@ -60,6 +60,8 @@ class PathManager:
         self._liveness = PairLiveness(connection)
         self._yields = False  # to the other end, which insists on where the path in use leads
         self._cut_off = False  # since our sockets changed last, no path leads out
+        self._look_around_at = math.inf  # when to ask the standing paths: one may be better now
+        self._moved_at = -math.inf  # when the call took another path last
         self._back_at: float | None = None  # since when a path is possible again, none chosen yet
 
     @property
@@ -95,7 +97,7 @@ class PathManager:
     @property
     def deadline(self) -> float | None:
         """When to call `tick`, while there is a way out."""
-        due = self._liveness.deadline(cadence=self._hears_cadence)
+        due = min(self._look_around_at, self._liveness.deadline(cadence=self._hears_cadence))
         sending = self.sending.deadline
         if sending is not None:
             due = min(due, sending)
@@ -106,10 +108,15 @@ class PathManager:
     def tick(self, now: float) -> None:
         """The deadline has come."""
         self.sending.tick(now)
+        if now >= self._look_around_at:
+            self._look_around_at = math.inf
+            for path in self._connection.paths:
+                self._connection.challenge(path)
         self.watch(now)
 
     def on_sockets(self, moved: Collection[RelayRoute], now: float) -> None:
         """Our sockets changed, or those on which the servers of the `moved` relays hear us."""
+        self._look_around_at = now + STEADY
         in_use = self.selected
         leg_moved = any(in_use == route.path for route in moved)
         is_back = self._cut_off and self.can_send
@@ -128,6 +135,11 @@ class PathManager:
             self._after_change(in_use, in_use, back=now - OWN_NEWS, now=now)
         self._cut_off = not self.can_send
         self._close_dead_paths(now)
+
+    def on_resumed(self, now: float) -> None:
+        """The machine slept: the path in use is doubted until it shows that it lives."""
+        self._liveness.resumed(now)
+        self.watch(now)
 
     def on_punched(self, path: DirectPath, rtt: float, now: float) -> None:
         """A punch of ours was answered: the path works."""
@@ -194,6 +206,7 @@ class PathManager:
             leads=self._config.is_client,
             sends_once=is_lean,
             yields=self._yields,
+            at_rest=now >= self._moved_at + STEADY,
         )
         if choice is None:
             return
@@ -272,6 +285,7 @@ class PathManager:
 
         A change from the relay to a direct path is for the better: the relay still delivers.
         """
+        self._moved_at = now
         nothing_died = isinstance(path, DirectPath) and isinstance(before, RelayPath)
         self._liveness.chosen(now)
         self.sending.end_doubt()

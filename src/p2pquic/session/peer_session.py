@@ -26,6 +26,7 @@ from p2pquic.core.events import (
     MediaPacketReady,
     Requested,
     ResilienceChosen,
+    Resumed,
     SocketsChanged,
 )
 from p2pquic.core.path import DirectPath
@@ -39,6 +40,7 @@ from p2pquic.core.trace import (
     ReserveChanged,
     ResilienceChanged,
     ServerTrusted,
+    WokeUp,
 )
 from p2pquic.quic.identity import Identity, fingerprint
 from p2pquic.quic.packets import destination_connection_id, is_quic
@@ -114,6 +116,9 @@ class PeerSession:
                 self._frame += 1
             case DeadlinePassed():
                 self._on_deadline(now)
+            case Resumed(asleep):
+                self._log(WokeUp(round(asleep, 3)))
+                self._on_resumed(now)
             case Requested(remote, request):
                 if (called := self._calls.get(remote)) is not None:
                     called.on_request(request, now)
@@ -177,6 +182,13 @@ class PeerSession:
             if (due := pair.deadline) is not None and now >= due:
                 pair.tick(now)
 
+    def _on_resumed(self, now: float) -> None:
+        """Whatever became due meanwhile is done now, and nothing that lived before is believed."""
+        self._on_deadline(now)
+        self._links.hurry(now)
+        for pair in self._calls:
+            pair.on_resumed(now)
+
     def _drop(self, fault: str, source: SocketAddress, now: float) -> None:
         if self._drops.allows(now):
             self._log(Dropped(fault, str(source)))
@@ -235,7 +247,7 @@ class PeerSession:
         ]
         calls = [pair for pair in self._calls if pair.is_connected]
         if not calls:
-            return all(link.lost is not None for link in heard)
+            return all(link.lost is not None or link.is_overdue for link in heard)
         return any(
             self._config.interfaces.avoids(pair.interface)
             or (

@@ -25,7 +25,12 @@ from p2pquic.net.monitor.rtnetlink import (
     open_changes_socket,
     read_changes,
 )
-from p2pquic.net.monitor.usable import InterfaceAddress, Link, usable_addresses
+from p2pquic.net.monitor.usable import (
+    InterfaceAddress,
+    Link,
+    targets,
+    usable_addresses,
+)
 
 LINK_CHANGES = {RTM_NEWLINK, RTM_DELLINK}
 ADDRESS_CHANGES = LINK_CHANGES | {RTM_NEWADDR, RTM_DELADDR}
@@ -36,6 +41,7 @@ class LinuxMonitor:
 
     def __init__(self, destination: str | None, on_change: OnChange) -> None:
         self._destination = destination
+        self._targets = targets(destination)
         self._on_change = on_change
         self._changes: socket.socket | None = None
         self._tables: KernelTables | None = None
@@ -72,7 +78,8 @@ class LinuxMonitor:
         if changes & ADDRESS_CHANGES:
             self._addresses = self._tables.addresses()
         routes = self._tables.routes()
-        usable = usable_addresses(self._links, self._addresses, routes, self._destination)
+        choices = {family: self._tables.choice(target) for family, target in self._targets.items()}
+        usable = usable_addresses(self._links, self._addresses, routes, self._destination, choices)
         if usable != self._last:
             self._last = usable
             self._on_change(usable)

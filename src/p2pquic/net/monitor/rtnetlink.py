@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import ipaddress
 import os
 import socket
 import struct
@@ -24,12 +25,12 @@ from p2pquic.net.monitor.usable import InterfaceAddress, Link, Route
 # linux/netlink.h, linux/rtnetlink.h
 NLMSG_ERROR = 2
 NLMSG_DONE = 3
-NLM_F_REQUEST_DUMP = 0x301
+NLM_F_REQUEST, NLM_F_REQUEST_DUMP = 0x1, 0x301
 RTM_NEWLINK, RTM_DELLINK, RTM_GETLINK = 16, 17, 18
 RTM_NEWADDR, RTM_DELADDR, RTM_GETADDR = 20, 21, 22
 RTM_NEWROUTE, RTM_GETROUTE = 24, 26
-# Links, IPv4 and IPv6 addresses, IPv4 and IPv6 routes (RTMGRP_*)
-CHANGES = 0x1 | 0x10 | 0x40 | 0x100 | 0x400
+# Links, addresses, routes and routing rules of IPv4 and IPv6 (RTMGRP_*, RTNLGRP_*_RULE)
+CHANGES = 0x1 | 0x10 | 0x100 | 0x40 | 0x400 | 0x80 | 0x40000
 
 SOL_NETLINK, NETLINK_GET_STRICT_CHK = 270, 12
 
@@ -119,6 +120,23 @@ class KernelTables:
         unicast = _ROUTE.pack(0, 0, 0, 0, 0, 0, 0, RTN_UNICAST, 0)
         bodies = self._dump(RTM_GETROUTE, RTM_NEWROUTE, unicast)
         return [route for body in bodies for route in parse_route(body)]
+
+    def choice(self, destination: str) -> int | None:
+        """The index of the link by which the kernel would send there now; None if by none.
+
+        Routing rules decide together with routes (ip-rule(8)), so it is asked and not worked out.
+        """
+        version = ipaddress.ip_address(destination).version
+        family = socket.AF_INET6 if version == 6 else socket.AF_INET
+        packed = socket.inet_pton(family, destination)
+        body = _ROUTE.pack(family, 8 * len(packed), 0, 0, 0, 0, 0, 0, 0)
+        body += _ATTRIBUTE.pack(_ATTRIBUTE.size + len(packed), RTA_DST) + packed
+        length = _HEADER.size + len(body)
+        self._requests.send(_HEADER.pack(length, RTM_GETROUTE, NLM_F_REQUEST, 0, 0) + body)
+        for kind, message in _messages(self._requests.recv(RECEIVE_SIZE)):
+            if kind == RTM_NEWROUTE:
+                return _number(_attributes(message, _ROUTE.size), RTA_OIF, 0) or None
+        return None
 
     def _dump(self, request: int, answer: int, body: bytes) -> list[bytes]:
         """Ask for all objects of a kind; each message without its header.

@@ -2,23 +2,27 @@
 
     link up with carrier  +  address not tentative  +  route through that link  =  usable
 
-The order is the kernel's preference: the longest matching prefix, then the smallest metric. An
-interface the kernel would not choose today (cellular beside Wi-Fi) counts too, for its sockets are
-bound to it; that is what makes a move before the break possible. So it is with a VPN: preferred, if
-it has the longer or cheaper route, beside the network it runs over. A bridge of containers has no
-route to the internet, and counts only for a server among them. Reads nothing by itself.
+The order is the kernel's preference: the link it would choose now, then the longest prefix, then
+the smallest metric. An interface it would not choose today (cellular beside Wi-Fi) counts too, for
+its sockets are bound to it; that is what makes a move before the break possible. So it is with a
+VPN: preferred, if a rule or a longer or cheaper route says so, beside the network it runs over. A
+bridge of containers has no route to the internet, and counts only for a server among them. Reads
+nothing by itself.
 """
 
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from p2pquic.core.addresses import LocalAddress
 
 LONGEST_DEFAULT = {4: 1, 6: 3}  # bits of prefix: VPNs route "everything" as two halves of IPv4
 # (OpenVPN's redirect-gateway def1), or as 2000::/3, so that the real default route stays below
+INTERNET = {4: "192.0.2.1", 6: "2001:db8::1"}  # stand for "somewhere": for documentation (RFC 5737,
+# RFC 3849), so no route leads there but a default one
 LOOPBACK_INTERFACE = "lo"  # also: traffic to an address of this very machine
 
 
@@ -61,8 +65,12 @@ def usable_addresses(
     addresses: Iterable[InterfaceAddress],
     routes: Iterable[Route],
     destination: str | None,
+    choices: Mapping[int, int | None] = MappingProxyType({}),
 ) -> tuple[LocalAddress, ...]:
     """The addresses a call to `destination` may use, preferred first.
+
+    `choices` names, by IP version, the link by which the kernel would send to each of `targets`:
+    where routing rules decide (a VPN, a table for each uplink), routes alone do not tell.
 
     Addresses of the destination's family come first. Those of the other family cannot reach the
     server, but may reach a peer directly: they count when they have a default route. Without a
@@ -74,7 +82,7 @@ def usable_addresses(
         here = _on_this_machine(destination, present, names)
         if here:
             return here
-    costs = _cheapest_routes(routes, destination)
+    costs = _cheapest_routes(routes, destination, choices)
     ranked = sorted(
         (costs[family, address.link], _is_unique_local(address.host), order)
         for order, address in enumerate(present)
@@ -86,11 +94,19 @@ def usable_addresses(
     return tuple(LocalAddress(address.host, names[address.link]) for address in chosen)
 
 
-Cost = tuple[bool, int, int]  # other family than the destination's, minus prefix length, metric
+def targets(destination: str | None) -> dict[int, str]:
+    """By IP version, the address that stands for where a call may lead."""
+    if destination is None:
+        return INTERNET
+    return INTERNET | {_family(destination): destination}
+
+
+Cost = tuple[bool, bool, int, int]
+"""Other family than the destination's; not the kernel's choice; minus prefix length; metric."""
 
 
 def _cheapest_routes(
-    routes: Iterable[Route], destination: str | None
+    routes: Iterable[Route], destination: str | None, choices: Mapping[int, int | None]
 ) -> dict[tuple[int, int], Cost]:
     """The best route's cost for each (family, link) that has one."""
     target = None if destination is None else ipaddress.ip_address(destination)
@@ -102,7 +118,9 @@ def _cheapest_routes(
                 continue
         elif route.length > LONGEST_DEFAULT[route.family]:
             continue
-        cost = (target is not None and not reaches_server, -route.length, route.metric)
+        is_other_family = target is not None and not reaches_server
+        is_chosen = choices.get(route.family) == route.link
+        cost = (is_other_family, not is_chosen, -route.length, route.metric)
         key = (route.family, route.link)
         costs[key] = min(cost, costs.get(key, cost))
     return costs
