@@ -42,8 +42,9 @@ help: ## Show this.
 demo: $(SOUND) ## Hear and see a call survive a move, on this machine alone.
 	$(P2PQUIC) lab run break-before-make --demo
 
-test: $(SOUND) ## Run all tests.
-	$(BIN)/pytest
+test: $(SOUND) ## Run all tests; those of real kernels one by one, since they measure time.
+	$(BIN)/pytest -m "not lab" -n auto --dist worksteal
+	$(BIN)/pytest -m lab
 
 check: $(READY) ## Format, lint, types, import direction.
 	$(BIN)/ruff format --check .
