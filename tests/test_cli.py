@@ -24,6 +24,11 @@ PIN = "sha256:" + "ab" * 32
 HEAVY = ("aioquic", "matplotlib", "numpy", "rich", "cryptography", "asyncio")
 
 
+def naming(*servers: str) -> str:
+    """The words that name several servers."""
+    return " ".join(f"--intermediate {server}" for server in servers)
+
+
 def chosen_by(words: str, monkeypatch: pytest.MonkeyPatch, data: Path) -> PeerOptions:
     """What `p2pquic peer` would do with these words and this data folder."""
     chosen: list[PeerOptions] = []
@@ -58,6 +63,14 @@ def chosen_by(words: str, monkeypatch: pytest.MonkeyPatch, data: Path) -> PeerOp
         (f"peer --pin {PIN} --intermediate 10.0.0.1:65536", "'10.0.0.1:65536' is not an address"),
         (f"peer --pin {PIN} --intermediate 10.0.0.1:0", "has port 0"),
         (f"peer --pin {PIN} --intermediate 0.0.0.0:1", "stands for every address"),
+        (f"peer {naming('10.0.0.1:1', '10.0.0.1:1')}", "The server 10.0.0.1:1 is named twice"),
+        (
+            f"peer {naming('localhost:1', '127.0.0.1:1')}",
+            "localhost:1 and 127.0.0.1:1 are the same server",
+        ),
+        (f"peer {naming('10.0.0.1:1', 'nonsense')}", "'nonsense' is not an address"),
+        (f"peer {naming(*[f'10.0.0.1:{n}' for n in (1, 2, 3, 4)])}", "a peer can have 1 to 3"),
+        (f"peer --pin {PIN} --pin sha256:abc", "is not a key fingerprint"),
         (f"peer --pin {PIN} --cert only.pem", "--cert and --key belong together"),
         (f"peer --pin {PIN} --only {'ab' * 15}", "is no peer id of 32 hexadecimal digits"),
         (f"peer --pin {PIN} --only {'xy' * 16}", "is no peer id of 32 hexadecimal digits"),

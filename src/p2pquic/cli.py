@@ -105,7 +105,7 @@ def _run_peer(options: argparse.Namespace) -> int:
     with _identity(options) as (identity, is_lasting):
         return run_peer(
             PeerOptions(
-                intermediate=options.intermediate,
+                intermediate=options.intermediate or [DEFAULT_INTERMEDIATE],
                 pin=options.pin,
                 role=options.role,
                 room=options.room,
@@ -128,11 +128,12 @@ def _run_peer(options: argparse.Namespace) -> int:
 
 def _check_words_of_peer(options: argparse.Namespace) -> None:
     """Say what is wrong with them before a key is made or a sound card asked."""
-    resolve(options.intermediate)
     InterfacePreference.parse(options.prefer, options.avoid)
+    from p2pquic.api.named_servers import choose_pins, find_servers
     from p2pquic.trust.known_servers import KnownServers
 
-    KnownServers(data_directory()).choose_pin(options.intermediate, options.pin)
+    names = options.intermediate or [DEFAULT_INTERMEDIATE]
+    find_servers(choose_pins(names, options.pin, KnownServers(data_directory())), resolve)
 
 
 @contextmanager
@@ -274,14 +275,19 @@ def _add_peer(commands: Commands, traced: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--intermediate",
         metavar="HOST:PORT",
-        default=DEFAULT_INTERMEDIATE,
-        help="the server: a name, an address, or one of IPv4 and one of IPv6 with a comma between "
-        "(default: %(default)s)",
+        action="append",
+        default=[],
+        help="the server: a name, an address, or one of IPv4 and one of IPv6 with a comma between; "
+        "give it again for others, the same to everybody in the room, which then stand in for each "
+        f"other (default: {DEFAULT_INTERMEDIATE})",
     )
     command.add_argument(
         "--pin",
         metavar="sha256:HEX",
-        help="the server's key, as it prints it (default: the key it had when first met)",
+        action="append",
+        default=[],
+        help="the server's key, as it prints it; repeated if each server has its own (default: the "
+        "key it had when first met)",
     )
     command.add_argument("--role", choices=("sender", "receiver", "both"), default="both")
     command.add_argument("--room", metavar="NAME", default="lobby", help="default: %(default)s")

@@ -53,7 +53,7 @@ class World:
         self.link = ControlLink(
             server,
             Identity.generate(),
-            ServerKey(key.key_hash),
+            ServerKey([key.key_hash]),
             Register(PROTOCOL_VERSION, "room", "both"),
         )
         self.link.set_sockets(sockets, self.now)

@@ -92,7 +92,7 @@ class Room:
         """A link of its own, by a socket of its own, which names it."""
         hello = Register(PROTOCOL_VERSION, "room", "both", instance)
         link = ControlLink(
-            ServerAddress.of(LISTEN.address), identity, ServerKey(self.identity.key_hash), hello
+            ServerAddress.of(LISTEN.address), identity, ServerKey([self.identity.key_hash]), hello
         )
         socket = LocalSocket("192.0.2.1", 5000 + len(self.links), "eth0")
         self.links[socket], self.told[socket] = link, []

@@ -7,7 +7,8 @@ import pytest
 from p2pquic.core.addresses import LocalSocket, ServerAddress, SocketAddress
 from p2pquic.core.path import DirectPath, PathAddress, RelayPath
 from p2pquic.session.pair_paths import FRESH, MOST_STRAWS, PairPaths
-from p2pquic.session.relay_route import RelayRoute
+from p2pquic.session.relay_route import Hearing, RelayRoute
+from p2pquic.session.relay_routes import RelayRoutes
 from p2pquic.session.relay_switch import RelaySwitch
 from p2pquic.wire.signaling import RelayOpened
 from tests.quic.pair import Pair, relay
@@ -32,11 +33,12 @@ def paths_of(
 ) -> tuple[PairPaths, RelayRoute]:
     """A call whose relay session is open, with these sockets."""
     grant, _ = RelaySwitch(SECRET, counting_entropy()).open_session(ALICE, BOB, 0.0)
-    route = RelayRoute(server or SERVER)
-    route.move(server_hears)
+    relays = RelayRoutes([server or SERVER])
+    (route,) = relays
+    route.move(Hearing(server_hears))
     route.open(RelayOpened(BOB, *grant))
     route.path = RelayPath(b"session1", SERVER)  # what the pair of engines calls it
-    paths = PairPaths(route)
+    paths = PairPaths(relays)
     paths.sockets = sockets
     return paths, route
 
@@ -86,8 +88,8 @@ def test_the_relay_is_spoken_to_by(
     doubtful: bool,
     legs: tuple[LocalSocket, ...],
 ) -> None:
-    paths, _ = paths_of(*sockets)
-    assert tuple(paths.legs(selected, hot=hot, doubtful=doubtful)) == legs
+    paths, route = paths_of(*sockets)
+    assert tuple(paths.legs(route, selected, hot=hot, doubtful=doubtful)) == legs
 
 
 @pytest.mark.parametrize(
@@ -105,24 +107,30 @@ def test_a_server_of_both_families_is_spoken_to_by_one_leg_of_each_other_interfa
     """Of two spare sockets on another interface the preferred, and the other family of our own."""
     sockets = (WLAN, WLAN_V6, RMNET_V6, RMNET)
     both = ServerAddress.of(*SERVER.addresses, SocketAddress("2001:db8:f::1", 1))
-    paths, _ = paths_of(*sockets, server=both)
-    assert tuple(paths.legs(selected, hot=hot, doubtful=doubtful)) == legs
-    assert paths.standby_legs() == [RMNET_V6, WLAN_V6]
+    paths, route = paths_of(*sockets, server=both)
+    assert tuple(paths.legs(route, selected, hot=hot, doubtful=doubtful)) == legs
+    assert paths.standby_legs(route) == [RMNET_V6, WLAN_V6]
 
 
 @pytest.mark.parametrize("doubtful", [True, False])
 @pytest.mark.parametrize("hot", [True, False])
 def test_nobody_speaks_to_a_server_that_hears_us_nowhere(hot: bool, doubtful: bool) -> None:
-    paths, _ = paths_of(*ALL, server_hears=None)
-    assert tuple(paths.legs(RELAY, hot=hot, doubtful=doubtful)) == ()
+    paths, route = paths_of(*ALL, server_hears=None)
+    assert tuple(paths.legs(route, RELAY, hot=hot, doubtful=doubtful)) == ()
+
+
+def test_with_another_servers_relay_beside_it_one_leg_is_enough_also_in_hot_manner() -> None:
+    paths, route = paths_of(*ALL)
+    assert tuple(paths.legs(route, RELAY, hot=True, doubtful=False, alone=False)) == (WLAN,)
+    assert tuple(paths.legs(route, RELAY, hot=True, doubtful=True, alone=False)) == ALL
 
 
 def test_a_usual_leg_that_was_not_heard_since_the_doubt_is_not_alone() -> None:
     paths, route = paths_of(*ALL)
     route.doubt(5.0)
-    assert tuple(paths.legs(BY_RMNET, hot=False, doubtful=False)) == ALL
-    route.move(RMNET)
-    assert tuple(paths.legs(BY_RMNET, hot=False, doubtful=False)) == (RMNET,)
+    assert tuple(paths.legs(route, BY_RMNET, hot=False, doubtful=False)) == ALL
+    route.move(Hearing(RMNET))
+    assert tuple(paths.legs(route, BY_RMNET, hot=False, doubtful=False)) == (RMNET,)
 
 
 # ---- candidates, refuges, straws -----------------------------------------------------------------
@@ -261,10 +269,10 @@ def test_the_refuge_that_delivers_is_enough_and_only_as_long_as_it_does() -> Non
 
 
 def test_every_other_interface_is_a_standby_leg() -> None:
-    paths, _ = paths_of(WLAN, WLAN_AGAIN, RMNET, RMNET_V6, ETH)
-    assert paths.standby_legs() == [RMNET, ETH]
-    nowhere, _ = paths_of(WLAN, RMNET, server_hears=None)
-    assert nowhere.standby_legs() == []
+    paths, route = paths_of(WLAN, WLAN_AGAIN, RMNET, RMNET_V6, ETH)
+    assert paths.standby_legs(route) == [RMNET, ETH]
+    nowhere, route = paths_of(WLAN, RMNET, server_hears=None)
+    assert nowhere.standby_legs(route) == []
 
 
 def test_in_doubt_a_path_whose_answer_is_overdue_is_not_proven() -> None:

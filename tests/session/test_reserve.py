@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from p2pquic.core.addresses import LocalSocket, ServerAddress, SocketAddress
+from p2pquic.core.addresses import LocalSocket
 from p2pquic.core.preference import InterfacePreference
 from p2pquic.session.reserve import CALM, Reserve
 
@@ -12,10 +12,7 @@ CELLULAR = LocalSocket("192.168.2.2", 4000, "rmnet0")
 
 
 def reserve(*sockets: LocalSocket, avoid: str = "rmnet*") -> Reserve:
-    made = Reserve(
-        InterfacePreference(avoid=(avoid,)),
-        server=ServerAddress.of(SocketAddress("203.0.113.1", 1)),
-    )
+    made = Reserve(InterfacePreference(avoid=(avoid,)), families={4})
     made.set_sockets(sockets)
     return made
 

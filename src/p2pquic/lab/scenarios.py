@@ -175,17 +175,19 @@ class Access(NamedTuple):
 class Topology:
     """The three hosts of a call, each under its own name. The mover has somewhere to move to.
 
-    `guests` are further other sides in the same room, with every interface up.
+    `guests` are further other sides in the same room, with every interface up; `more_servers`
+    further servers that peers may be told of (in the simulator only).
     """
 
     mover: Host = Host(MOVER, (WIFI, CELLULAR))
     other: Host = Host(OTHER, (HOME,))
     server: Host = Host(SERVER, (DATA_CENTRE,))
     guests: tuple[Host, ...] = ()
+    more_servers: tuple[Host, ...] = ()
 
     @property
     def hosts(self) -> tuple[Host, ...]:
-        return (self.mover, self.other, self.server, *self.guests)
+        return (self.mover, self.other, self.server, *self.guests, *self.more_servers)
 
     @property
     def others(self) -> tuple[Host, ...]:

@@ -69,6 +69,11 @@ class ControlLink:
         return self._sockets[0] if self._sockets else None
 
     @property
+    def is_replaced(self) -> bool:
+        """Whether another peer with our key has taken our place."""
+        return self._connection.is_replaced
+
+    @property
     def observed(self) -> dict[LocalSocket, SocketAddress]:
         """Under which address the server sees, or saw, each of our sockets."""
         return self._connection.observed

@@ -25,7 +25,7 @@ class PairConfig:
 
     me: str
     other: Member
-    server: ServerAddress
+    servers: tuple[ServerAddress, ...]
     sends: bool
     receives: bool
     resilience: Resilience

@@ -1,7 +1,7 @@
 """The call with one other peer: one end-to-end connection from the first packet to the last.
 
     sockets, punches --> DirectPaths --+
-    relay frames ------> RelayRoute ---+--> MultipathConnection <--> PathManager: which path
+    relay frames ------> RelayRoutes --+--> MultipathConnection <--> PathManager: which path
     audio <------------> PairMedia ----+                             PairSending: which copies
     the application <--> PairDatagrams-+
                     <--> PairStreams --+
@@ -13,13 +13,12 @@ be sent. Which path the call takes is the business of `path_manager`.
 from __future__ import annotations
 
 import dataclasses
-import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import assert_never
 
 from p2pquic.core import application
 from p2pquic.core.actions import Action, SendDatagram
-from p2pquic.core.addresses import LocalSocket, SocketAddress
+from p2pquic.core.addresses import LocalSocket, ServerAddress, SocketAddress
 from p2pquic.core.call_state import Path, Statistics
 from p2pquic.core.deadlines import earliest
 from p2pquic.core.errors import ProtocolError
@@ -40,7 +39,8 @@ from p2pquic.session.pair_paths import PairPaths
 from p2pquic.session.pair_streams import PairStreams, is_applications
 from p2pquic.session.pair_trace import PairTrace
 from p2pquic.session.path_manager import PathManager
-from p2pquic.session.relay_route import RelayRoute
+from p2pquic.session.relay_route import Hearing
+from p2pquic.session.relay_routes import RelayRoutes
 from p2pquic.wire.punch import PunchRequest, PunchResponse
 from p2pquic.wire.signaling import RelayOpened
 
@@ -63,12 +63,13 @@ class PairSession:
         self._actions: list[Action] = []
         self.is_over = False
         self.gave_up = False  # it is over since nothing was heard for too long
+        self.introduced_by: set[ServerAddress] = set()  # the servers that opened sessions for it
         self._identity = identity
         self._connection: MultipathConnection | None = None
         self._direct = DirectPaths(config.me, self.remote, entropy)
-        self._relay = RelayRoute(config.server)
-        self._paths = PairPaths(self._relay, config.interfaces)
-        self._trace = PairTrace(self.remote, self._actions)
+        self._relays = RelayRoutes(config.servers)
+        self._paths = PairPaths(self._relays, config.interfaces)
+        self._trace = PairTrace(self.remote, self._relays, self._actions)
         self._media = PairMedia(
             self.remote, plays=config.receives, bounds=config.buffer, actions=self._actions
         )
@@ -79,7 +80,6 @@ class PairSession:
         self._manager: PathManager | None = None  # from the moment both ends are authenticated
         self._began_at = now
         self._statistics_at = now
-        self._leg_doubted_until = -math.inf
         self._is_at_rest = False  # nothing has happened since the last flush
         self._deadline: float | None = None
         self._deadline_is_known = False
@@ -146,24 +146,24 @@ class PairSession:
     def _find_deadline(self) -> float | None:
         times = [self._direct.deadline, self._media.deadline]
         if self._connection is None:
-            times.append(self._relay.announce_at)
+            times += [route.announce_at for route in self._relays if route.is_ready]
         else:
             times.append(self._give_up_at(self._connection))
             if self._paths.has_way_out(self._connection.selected):
                 timer = self._connection.get_timer()
                 times.append(None if timer is None else timer + TIMER_SLACK)
                 if self._manager is not None:
-                    times += [self._statistics_at, self._manager.deadline]
+                    times += [self._statistics_at, self._manager.deadline, self._relays.deadline]
         return earliest(times)
 
     def owns(self, connection_id: bytes) -> bool:
         """Whether a packet to this connection id is of this call."""
         return self._connection is not None and self._connection.owns(connection_id)
 
-    @property
-    def relay_session(self) -> bytes | None:
-        """The id that relay frames of this call carry."""
-        return self._relay.session
+    def has_relay(self, remote: SocketAddress, session: bytes) -> bool:
+        """Whether relay frames of this call carry this id when they come from this address."""
+        route = self._relays.heard_from(remote)
+        return route is not None and route.session == session
 
     def expects(self, local: LocalSocket, remote: SocketAddress) -> bool:
         """Whether a connection may be opened to us from this address, beside the relay."""
@@ -174,31 +174,39 @@ class PairSession:
         )
 
     def set_sockets(
-        self, sockets: Sequence[LocalSocket], relay_local: LocalSocket | None, now: float
+        self,
+        sockets: Sequence[LocalSocket],
+        hearings: Mapping[ServerAddress, Hearing],
+        now: float,
     ) -> None:
-        """These are our sockets, and this is the one the server hears us on."""
-        relay_moved = self._relay.move(relay_local)
-        if tuple(sockets) == self._paths.sockets and not relay_moved:
+        """These are our sockets, and so the servers hear us."""
+        moved = self._relays.follow(hearings)
+        self._deadline_is_known = False  # a relay may be due to be asked
+        if tuple(sockets) == self._paths.sockets and not moved:
             return
         self._stir()
         self._paths.use(sockets, now)
-        self._trace.relay_local = relay_local
         if self.config.relay != "only":
             self._direct.set_sockets(sockets, now)
         self._begin(now)
         if self._manager is None:
             return
-        self._manager.on_sockets(relay_moved=relay_moved, now=now)
+        self._manager.on_sockets(moved, now)
         self._show_legs()
         self._actions += self._direct.punch(now)
 
-    def open_relay(self, message: RelayOpened, now: float) -> None:
-        """The server opened a relay session for this call: begin."""
-        if self.config.relay == "never" or self._connection is not None:
+    def open_relay(self, server: ServerAddress, message: RelayOpened, now: float) -> None:
+        """A server opened a relay session for this call: begin, or let it stand by."""
+        self.introduced_by.add(server)
+        route = self._relays.at(server)
+        if route is None or self.config.relay == "never":
             return
-        self._stir()
-        self._relay.open(message)
-        self._begin(now)
+        if self._connection is None or route.session is None:
+            self._stir()
+            route.open(message)
+            self._begin(now)
+            if self._manager is not None:
+                self._show_legs()
 
     def set_candidates(self, round_: int, remotes: Sequence[SocketAddress], now: float) -> None:
         """The other end says, or the server saw, where it may be reached."""
@@ -211,17 +219,21 @@ class PairSession:
         self._stir()
         self._direct.key = key
 
-    def on_relay_frame(self, local: LocalSocket, data: bytes, now: float) -> None:
-        """A relay frame of our session arrived.
+    def on_relay_frame(
+        self, local: LocalSocket, remote: SocketAddress, data: bytes, now: float
+    ) -> None:
+        """A relay frame of our session at the server of this address arrived.
 
         Raises:
             ProtocolError: it is not to be believed.
         """
+        route = self._relays.heard_from(remote)
+        assert route is not None, "the caller asked `has_relay`"
         self._stir()
-        packet, replies = self._relay.receive(local, data, now)
+        packet, replies = route.receive(local, data, now)
         self._actions += replies
-        if packet is not None and self._relay.path is not None:
-            self.on_quic(self._relay.path, packet, now)
+        if packet is not None and route.path is not None:
+            self.on_quic(route.path, packet, now)
 
     def on_quic(self, path: PathAddress, data: bytes, now: float) -> None:
         """A QUIC packet of this call arrived by a path."""
@@ -306,8 +318,7 @@ class PairSession:
         self._actions += self._direct.punch(now)
         connection = self._connection
         if connection is None:
-            if self._relay.announce_at is not None and now >= self._relay.announce_at:
-                self._begin(now)
+            self._begin(now)
             return
         if now >= self._give_up_at(connection):
             self.gave_up = True
@@ -320,6 +331,7 @@ class PairSession:
             return
         if self._manager is not None:
             self._manager.tick(now)
+            self._relays.keep(connection, now)
         timer = connection.get_timer()
         if timer is not None and now >= timer:
             connection.handle_timer(now)
@@ -345,7 +357,7 @@ class PairSession:
                 if path.local in self._paths.sockets:
                     sends.append(SendDatagram(path.local, path.remote, data))
             else:
-                sends += self._relay.wrap(data)
+                sends += self._relays.of(path).wrap(data)
         return sends
 
     def close(self, reason: str) -> None:
@@ -362,13 +374,14 @@ class PairSession:
     # ---- the connection ----------------------------------------------------------------------
 
     def _begin(self, now: float) -> None:
-        """Through the relay: the client connects, the server shows where it is to be found."""
-        if self._connection is not None or not self._relay.is_ready:
-            return
-        if self.config.is_client and self._relay.path is not None:
-            self._connect(self._relay.path, now)
-        else:
-            self._actions += self._relay.announce(now)
+        """Through a relay: the client connects by the first, the server is to be found at each."""
+        for route in self._relays:
+            if self._connection is not None or route.path is None or not route.is_ready:
+                continue
+            if self.config.is_client:
+                self._connect(route.path, now)
+            elif route.announce_at is not None and now >= route.announce_at:
+                self._actions += route.announce(now)
 
     def _connect(self, path: PathAddress, now: float) -> None:
         self._connection, self._began_at = self._new_connection(None), now
@@ -440,7 +453,7 @@ class PairSession:
             self.config,
             connection,
             self._direct,
-            self._relay,
+            self._relays,
             self._paths,
             self._flows,
             self._media,
@@ -461,14 +474,18 @@ class PairSession:
         doubted itself as soon as it finds no answer.
         """
         hot = self.config.resilience == "hot"
-        if hot and self._paths.relay_is_mute(connection, now):
-            self._leg_doubted_until = now + LEG_DOUBT
-        doubtful = self.doubted_since is not None or now < self._leg_doubted_until
-        self._relay.use(self._paths.legs(connection.selected, hot=hot, doubtful=doubtful))
+        for route in self._relays:
+            if hot and self._paths.is_mute(route, connection, now):
+                route.leg_doubted_until = now + LEG_DOUBT
+            doubtful = self.doubted_since is not None or now < route.leg_doubted_until
+            alone = not hot or self._paths.is_alone(route, connection)
+            selected = connection.selected
+            route.use(self._paths.legs(route, selected, hot=hot, doubtful=doubtful, alone=alone))
 
     def _show_legs(self) -> None:
         if self.config.resilience != "lean":
-            self._actions += self._relay.show(self._paths.standby_legs())
+            for route in self._relays:
+                self._actions += route.show(self._paths.standby_legs(route))
 
     def _end(self, reason: str) -> None:
         self._media.finish()

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from p2pquic.core.actions import SendDatagram
 from p2pquic.core.addresses import LocalSocket, ServerAddress
@@ -18,19 +19,28 @@ FIRST_ANNOUNCE_WAIT = 0.1  # seconds; doubled after each announcement that nothi
 LONGEST_ANNOUNCE_WAIT = 5.0  # seconds
 
 
+class Hearing(NamedTuple):
+    """How a server hears us: on which socket, if on any, and whether it answers just now."""
+
+    local: LocalSocket | None
+    answers: bool = True
+
+
 class RelayRoute:
-    """The relay of one call; without a session it leads nowhere."""
+    """The relay of one call at one server; without a session it leads nowhere."""
 
     def __init__(self, server: ServerAddress) -> None:
+        self.server = server
         self.path: RelayPath | None = None
         self.local: LocalSocket | None = None  # the socket the server hears us on
-        self._server = server
+        self.server_answers = True
+        self.leg_doubted_until = -math.inf  # in hot manner its leg is not relied on alone before
         self._legs: RelayLegs | None = None
         self._used: Sequence[LocalSocket] = ()
         self._heard_at = -math.inf  # on the leg the server hears us on
         self._doubted_at = -math.inf
         self._announce_wait = FIRST_ANNOUNCE_WAIT
-        self.announce_at: float | None = None  # when to `announce` again: no packet came yet
+        self.announce_at: float | None = -math.inf  # when to `announce`: no packet came yet
 
     @property
     def session(self) -> bytes | None:
@@ -39,7 +49,7 @@ class RelayRoute:
 
     def reaches(self, local: LocalSocket) -> bool:
         """Whether a leg from this socket could lead to the server."""
-        return self._server.serves(local)
+        return self.server.serves(local)
 
     @property
     def is_ready(self) -> bool:
@@ -49,16 +59,18 @@ class RelayRoute:
     def open(self, message: RelayOpened) -> None:
         """The server opened a session for this call."""
         self._legs = RelayLegs(message.session, message.key, message.ticket)
-        self.path = RelayPath(message.session, self._server)
+        self.path = RelayPath(message.session, self.server)
+        self.announce_at = -math.inf
         self._used = ()
         self.use([] if self.local is None else [self.local])
 
-    def move(self, local: LocalSocket | None) -> bool:
-        """The server hears us on this socket now, or on none; whether that is a change."""
+    def move(self, hearing: Hearing) -> bool:
+        """The server hears us so now; whether that is on another socket."""
+        local, self.server_answers = hearing
         moved, self.local = local != self.local, local
         if moved:
             self._doubted_at = self._heard_at = -math.inf
-            self.announce_at = None
+            self.announce_at = -math.inf
             self._announce_wait = FIRST_ANNOUNCE_WAIT
             self.use([] if local is None else [local])
         return moved
@@ -124,4 +136,4 @@ class RelayRoute:
         return packet, [self._send(socket, reply) for socket, reply in replies]
 
     def _send(self, local: LocalSocket, frame: bytes) -> SendDatagram:
-        return SendDatagram(local, self._server.seen_from(local), frame)
+        return SendDatagram(local, self.server.seen_from(local), frame)
