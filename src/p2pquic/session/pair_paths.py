@@ -11,6 +11,7 @@ import math
 from collections import Counter
 from collections.abc import Sequence
 
+from p2pquic.core.actions import SendDatagram
 from p2pquic.core.addresses import LocalSocket, SocketAddress
 from p2pquic.core.liveness import is_mute, is_overdue, keeps_answering
 from p2pquic.core.path import DirectPath, PathAddress, RelayPath
@@ -25,11 +26,12 @@ from p2pquic.session.relay_routes import RelayRoutes
 FRESH = 1.5  # seconds for which a sign of life is believed where nothing forces a change
 STEADY = 2.0  # seconds that an interface has to stay before the kernel's liking for it counts: one
 # that comes and goes should not take the call along each time
+LEG_DOUBT = 10.0  # seconds until a relay leg that found no answer is relied on alone again
 MOST_STRAWS = 2  # paths; every frame goes on each of them as long as nothing answers
 
 
 class PairPaths:
-    """Looks at sockets, connection and relays together; changes nothing."""
+    """Looks at sockets, connection and relays together; changes nothing but the relays' legs."""
 
     def __init__(self, relays: RelayRoutes, preference: InterfacePreference = INDIFFERENT) -> None:
         self.sockets: tuple[LocalSocket, ...] = ()
@@ -155,6 +157,26 @@ class PairPaths:
             ranks[path] = ways[remote]
             ways[remote] += 1
         return sorted(unknown, key=ranks.__getitem__)[:MOST_STRAWS]
+
+    def choose_legs(
+        self, connection: MultipathConnection, *, hot: bool, doubted: bool, now: float
+    ) -> None:
+        """Have the frames of each relay leave from the sockets they should leave from now.
+
+        In hot manner the leg beside the selected path carries the call if that dies: so it is
+        doubted itself as soon as it finds no answer.
+        """
+        for route in self._relays:
+            if hot and self.is_mute(route, connection, now):
+                route.leg_doubted_until = now + LEG_DOUBT
+            doubtful = doubted or now < route.leg_doubted_until
+            alone = not hot or self.is_alone(route, connection)
+            selected = connection.selected
+            route.use(self.legs(route, selected, hot=hot, doubtful=doubtful, alone=alone))
+
+    def show_legs(self) -> list[SendDatagram]:
+        """Let each server know the legs that stand by."""
+        return [send for route in self._relays for send in route.show(self.standby_legs(route))]
 
     def legs(
         self,

@@ -2,9 +2,7 @@
 
     sockets, punches --> DirectPaths --+
     relay frames ------> RelayRoutes --+--> MultipathConnection <--> PathManager: which path
-    audio <------------> PairMedia ----+                             PairSending: which copies
-    the application <--> PairDatagrams-+
-                    <--> PairStreams --+
+    audio, application -> PairContent -+                             PairSending: which copies
 
 It opens the connection, hands everything that arrives to whom it concerns, and gathers what is to
 be sent. Which path the call takes is the business of `path_manager`.
@@ -14,16 +12,14 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
-from typing import assert_never
 
 from p2pquic.core import application
 from p2pquic.core.actions import Action, SendDatagram
 from p2pquic.core.addresses import LocalSocket, ServerAddress, SocketAddress
 from p2pquic.core.call_state import Path, Statistics
 from p2pquic.core.deadlines import earliest
-from p2pquic.core.errors import ProtocolError
 from p2pquic.core.events import Resilience
-from p2pquic.core.frames import AUDIO_FLOW, DATAGRAM_FLOW, FRAME_CADENCE, Frame
+from p2pquic.core.frames import FRAME_CADENCE
 from p2pquic.core.path import DirectPath, PathAddress
 from p2pquic.quic import events
 from p2pquic.quic.config import FOR_BULK, ConnectionConfig
@@ -32,11 +28,8 @@ from p2pquic.quic.identity import Identity, peer_id
 from p2pquic.quic.packets import destination_connection_id, opens_connection
 from p2pquic.session.direct_paths import DirectPaths
 from p2pquic.session.pair_config import PairConfig
-from p2pquic.session.pair_datagrams import PairDatagrams
-from p2pquic.session.pair_flows import PairFlows
-from p2pquic.session.pair_media import PairMedia
+from p2pquic.session.pair_content import PairContent
 from p2pquic.session.pair_paths import PairPaths
-from p2pquic.session.pair_streams import PairStreams, is_applications
 from p2pquic.session.pair_trace import PairTrace
 from p2pquic.session.path_manager import PathManager
 from p2pquic.session.relay_route import Hearing
@@ -49,7 +42,6 @@ PUNCH_LABEL = b"EXPORTER-p2pquic-punch"  # RFC 8446 section 7.5
 PUNCH_KEY_SIZE = 32  # bytes
 IDLE_FACTOR = 1.5  # times the give-up time: the connection outlives the patience for it
 STATISTICS_INTERVAL = 1.0  # seconds
-LEG_DOUBT = 10.0  # seconds until a relay leg that found no answer is relied on alone again
 
 
 class PairSession:
@@ -70,12 +62,7 @@ class PairSession:
         self._relays = RelayRoutes(config.servers)
         self._paths = PairPaths(self._relays, config.interfaces)
         self._trace = PairTrace(self.remote, self._relays, self._actions)
-        self._media = PairMedia(
-            self.remote, plays=config.receives, bounds=config.buffer, actions=self._actions
-        )
-        self._datagrams = PairDatagrams(self.remote, self._actions)
-        self._flows = PairFlows({AUDIO_FLOW: self._media, DATAGRAM_FLOW: self._datagrams})
-        self._streams = PairStreams(self.remote, self._actions)
+        self._content = PairContent(config, self._trace, self._actions)
         self._doubt_told: float | None = None  # that `has_new_doubt` spoke of last
         self._manager: PathManager | None = None  # from the moment both ends are authenticated
         self._began_at = now
@@ -123,16 +110,10 @@ class PairSession:
 
     def statistics(self) -> Statistics:
         """What came of it so far."""
-        selected = None if self._manager is None else self._manager.selected
-        return Statistics(
-            rtt=None
-            if self._connection is None or selected is None
-            else self._connection.rtt(selected),
-            delivered=self._trace.delivered,
-            lost=self._trace.lost,
-            datagrams_sent=self._datagrams.sent,
-            datagrams_received=self._datagrams.received,
-        )
+        rtt = None
+        if self._connection is not None and self._manager is not None:
+            rtt = self._connection.rtt(self._manager.selected)
+        return self._content.statistics(rtt)
 
     # ---- what happens ------------------------------------------------------------------------
 
@@ -144,7 +125,7 @@ class PairSession:
         return self._deadline
 
     def _find_deadline(self) -> float | None:
-        times = [self._direct.deadline, self._media.deadline]
+        times = [self._direct.deadline, self._content.media.deadline]
         if self._connection is None:
             times += [route.announce_at for route in self._relays if route.is_ready]
         else:
@@ -278,13 +259,14 @@ class PairSession:
     def on_frame(self, seq: int, rtp: bytes, now: float) -> None:
         """Our source produced a frame that the other end should hear."""
         self._stir()
-        frame = self._media.add(seq, rtp, now)
-        if self._manager is not None and not self._send_new(frame, now):
-            self._media.note_unsent(frame)
+        frame = self._content.media.add(seq, rtp, now)
+        if self._manager is not None and not self._manager.send_new(frame, now):
+            self._content.media.note_unsent(frame)
 
     def on_resumed(self, now: float) -> None:
         """The machine slept, and is awake again."""
         if self._manager is not None and not self.is_over:
+            self._stir()
             self._manager.on_resumed(now)
 
     def on_request(self, request: application.Request, now: float) -> None:
@@ -295,13 +277,7 @@ class PairSession:
         self._stir()
         match request:
             case application.SendDatagram(data):
-                self._send_new(self._datagrams.add(data, now), now)
-            case application.WriteStream(stream_id, data, ended):
-                self._streams.write(connection, stream_id, data, ended=ended)
-            case application.AcknowledgeRead(stream_id, size):
-                connection.read(stream_id, size)
-            case application.DropStream(stream_id, error_code):
-                self._streams.drop(connection, stream_id, error_code)
+                manager.send_new(self._content.datagrams.add(data, now), now)
             case application.PinPath(path):
                 manager.pin(path, now)
             case application.ProbePath(path):
@@ -309,12 +285,12 @@ class PairSession:
             case application.EndCall(reason):
                 self.close(reason)
             case _:
-                assert_never(request)
+                self._content.on_request(request, connection)
 
     def tick(self, now: float) -> None:
         """The deadline has come."""
         self._stir()
-        self._media.tick(now)
+        self._content.media.tick(now)
         self._actions += self._direct.punch(now)
         connection = self._connection
         if connection is None:
@@ -350,7 +326,8 @@ class PairSession:
         self._is_at_rest, self._deadline_is_known = True, False
         if connection is None or not self._paths.has_way_out(connection.selected):
             return []
-        self._choose_legs(connection, now)
+        hot, doubted = self.config.resilience == "hot", self.doubted_since is not None
+        self._paths.choose_legs(connection, hot=hot, doubted=doubted, now=now)
         sends: list[SendDatagram] = []
         for data, path in connection.datagrams_to_send(now):
             if isinstance(path, DirectPath):
@@ -405,48 +382,25 @@ class PairSession:
                 case events.HandshakeConfirmed():
                     self._on_confirmed(self._connection, now)
                 case events.DatagramArrived(path, data):
-                    self._arrive(data, path, now)
+                    self._content.on_datagram(data, path, now)
                 case events.DatagramAcknowledged(_, copy):
                     self._trace.count(lost=False)
-                    self._flows.acknowledge(copy.frame)
+                    self._content.flows.acknowledge(copy.frame)
                 case events.DatagramLost(path, copy):
                     self._trace.count(lost=True)
                     if self._manager is not None:
                         self._manager.sending.send_lost(copy, path, now)
-                case events.StreamData(stream_id) if not is_applications(stream_id):
-                    self._read_description(event, now)
                 case events.StreamData() | events.StreamBroken() | events.StreamRefused():
-                    self._streams.react(event)
+                    self._content.on_stream(event, self._connection, now)
                 case events.Terminated(error_code, reason):
                     self._end(reason or ("goodbye" if not error_code else f"error {error_code:#x}"))
                     return
                 case _:
                     if self._manager is not None:
                         self._manager.on_event(event, now)
-        self._streams.look(self._connection)
+        self._content.streams.look(self._connection)
         if self._manager is not None and not self.is_over:
             self._manager.watch(now)
-
-    def _send_new(self, frame: Frame, now: float) -> bool:
-        """Send a frame, if there is a way out; else a change may bring one in time."""
-        if self._manager is None or not self._manager.can_send:
-            return False
-        self._manager.sending.send_new(frame, now)
-        return True
-
-    def _arrive(self, datagram: bytes, path: PathAddress, now: float) -> None:
-        try:
-            self._flows.arrive(datagram, self._trace.name(path), now)
-        except ProtocolError as error:
-            self._trace.dropped(error, now)
-
-    def _read_description(self, event: events.StreamData, now: float) -> None:
-        assert self._connection is not None
-        self._connection.read(event.stream_id, len(event.data))
-        try:
-            self._media.on_description(event.data, ended=event.ended, now=now)
-        except ProtocolError as error:
-            self._trace.dropped(error, now)
 
     def _on_confirmed(self, connection: MultipathConnection, now: float) -> None:
         self._manager = PathManager(
@@ -455,8 +409,7 @@ class PairSession:
             self._direct,
             self._relays,
             self._paths,
-            self._flows,
-            self._media,
+            self._content,
             self._trace,
         )
         self._show_legs()
@@ -469,26 +422,12 @@ class PairSession:
             self._direct.set_sockets(self._paths.sockets, now)
             self._actions += self._direct.punch(now)
 
-    def _choose_legs(self, connection: MultipathConnection, now: float) -> None:
-        """In hot manner the leg beside the selected path carries the call if that dies: so it is
-        doubted itself as soon as it finds no answer.
-        """
-        hot = self.config.resilience == "hot"
-        for route in self._relays:
-            if hot and self._paths.is_mute(route, connection, now):
-                route.leg_doubted_until = now + LEG_DOUBT
-            doubtful = self.doubted_since is not None or now < route.leg_doubted_until
-            alone = not hot or self._paths.is_alone(route, connection)
-            selected = connection.selected
-            route.use(self._paths.legs(route, selected, hot=hot, doubtful=doubtful, alone=alone))
-
     def _show_legs(self) -> None:
         if self.config.resilience != "lean":
-            for route in self._relays:
-                self._actions += route.show(self._paths.standby_legs(route))
+            self._actions += self._paths.show_legs()
 
     def _end(self, reason: str) -> None:
-        self._media.finish()
+        self._content.media.finish()
         self._trace.closed(reason)
         self.is_over = True
 

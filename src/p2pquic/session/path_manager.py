@@ -15,16 +15,15 @@ import math
 from collections.abc import Collection
 
 from p2pquic.core.call_state import Path
-from p2pquic.core.frames import FRAME_CADENCE
+from p2pquic.core.frames import FRAME_CADENCE, Frame
 from p2pquic.core.path import DirectPath, PathAddress, RelayPath
 from p2pquic.core.selector import choose, is_ours_alone
 from p2pquic.quic import events
 from p2pquic.quic.connection import MultipathConnection
 from p2pquic.session.direct_paths import DirectPaths
 from p2pquic.session.pair_config import PairConfig
-from p2pquic.session.pair_flows import PairFlows
+from p2pquic.session.pair_content import PairContent
 from p2pquic.session.pair_liveness import Health, PairLiveness
-from p2pquic.session.pair_media import PairMedia
 from p2pquic.session.pair_paths import STEADY, PairPaths
 from p2pquic.session.pair_sending import PairSending
 from p2pquic.session.pair_trace import PairTrace
@@ -45,17 +44,16 @@ class PathManager:
         direct: DirectPaths,
         relays: RelayRoutes,
         paths: PairPaths,
-        flows: PairFlows,
-        media: PairMedia,
+        content: PairContent,
         trace: PairTrace,
     ) -> None:
-        self.sending = PairSending(connection, flows, paths, trace, config.resilience)
+        self.sending = PairSending(connection, content.flows, paths, trace, config.resilience)
         self._config = config
         self._connection = connection
         self._direct = direct
         self._relays = relays
         self._paths = paths
-        self._media = media
+        self._media = content.media
         self._trace = trace
         self._liveness = PairLiveness(connection)
         self._yields = False  # to the other end, which insists on where the path in use leads
@@ -75,6 +73,12 @@ class PathManager:
     def can_send(self) -> bool:
         """Whether a packet on the selected path would leave this machine."""
         return self._paths.has_way_out(self.selected)
+
+    def send_new(self, frame: Frame, now: float) -> bool:
+        """Send a frame, if there is a way out; else a change may bring one in time."""
+        if self.can_send:
+            self.sending.send_new(frame, now)
+        return self.can_send
 
     @property
     def doubted_since(self) -> float | None:
