@@ -19,9 +19,10 @@ LEAST_SLEEP = 0.1  # seconds; below that a call hears nothing of it, and clocks 
 
 def now() -> float:
     """Seconds on the clock of sessions."""
-    if sys.platform == "linux":
+    if sys.platform != "linux":
+        return time.monotonic()
+    else:  # noqa: RET505  # or mypy, which knows the system, finds what follows unreachable
         return time.clock_gettime(time.CLOCK_BOOTTIME)
-    return time.monotonic()
 
 
 class SleepWatch:
