@@ -25,9 +25,11 @@ FINGERPRINT := $(BIN)/python -m p2pquic.trust.server_identity $(CERT) $(KEY)
 # The pin of a server on this machine can be read from its certificate. Any other is PIN, or the key
 # it has when it is first met.
 ON_THIS_MACHINE := $(filter 127.% localhost:% [::1]:%,$(INTERMEDIATE_ADDR))
-PINNED = $(if $(PIN)$(ON_THIS_MACHINE),--pin $(or $(PIN),"$$($(FINGERPRINT))"))
+PINS = $(foreach pin,$(PIN),--pin $(pin))
+PINNED = $(or $(PINS),$(if $(ON_THIS_MACHINE),--pin "$$($(FINGERPRINT))"))
+SERVERS = $(foreach server,$(INTERMEDIATE_ADDR),--intermediate $(server))
 INTERFACES = $(if $(PREFER),--prefer "$(PREFER)") $(if $(AVOID),--avoid "$(AVOID)")
-JOIN = $(P2PQUIC) peer --intermediate $(INTERMEDIATE_ADDR) $(PINNED) --room "$(ROOM)" $(INTERFACES)
+JOIN = $(P2PQUIC) peer $(SERVERS) $(PINNED) --room "$(ROOM)" $(INTERFACES)
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test check intermediate peer ps pr cert build monitor doctor lab lab-full worlds \
@@ -40,8 +42,9 @@ help: ## Show this.
 demo: $(SOUND) ## Hear and see a call survive a move, on this machine alone.
 	$(P2PQUIC) lab run break-before-make --demo
 
-test: $(SOUND) ## Run all tests.
-	$(BIN)/pytest
+test: $(SOUND) ## Run all tests; those of real kernels one by one, since they measure time.
+	$(BIN)/pytest -m "not lab" -n auto --dist worksteal
+	$(BIN)/pytest -m lab
 
 check: $(READY) ## Format, lint, types, import direction.
 	$(BIN)/ruff format --check .
@@ -73,8 +76,7 @@ monitor: $(READY) ## Show this host's address changes as they happen.
 	$(P2PQUIC) monitor
 
 doctor: $(READY) ## Say whether a call can be made here, and by INTERMEDIATE_ADDR if it is given.
-	$(P2PQUIC) doctor $(if $(filter-out file,$(origin INTERMEDIATE_ADDR)),--intermediate \
-		$(INTERMEDIATE_ADDR)) $(if $(PIN),--pin $(PIN))
+	$(P2PQUIC) doctor $(if $(filter-out file,$(origin INTERMEDIATE_ADDR)),$(SERVERS)) $(PINS)
 
 lab: $(SOUND) ## List the lab's scenarios, or run SCENARIO.
 	$(P2PQUIC) lab $(if $(SCENARIO),run $(SCENARIO),list)
