@@ -41,6 +41,9 @@ def add_parser(actions: Any) -> None:
         default="hedged",
         help="of the audio beside it, which only the simulator has",
     )
+    parser.add_argument(
+        "--both-up", action="store_true", help="cellular stands by from the start; simulator only"
+    )
     parser.add_argument("--seed", type=int, default=1, metavar="N", help="default: 1")
     parser.add_argument("--world", choices=get_args(World), default="kernel")
     parser.add_argument("--out", type=Path, default=Path("out/transfer"))
@@ -57,7 +60,7 @@ def run(options: argparse.Namespace, console: Console) -> int:
     plan = Plan(size, options.moves, options.every, options.manner, options.sender)
     if options.world == "simulator":
         transfer, audio = virtual_transfer.run(
-            plan, options.seed, options.resilience, options.relay
+            plan, options.seed, options.resilience, options.relay, both_up=options.both_up
         )
         console.print(describe(transfer))
         for name, heard in audio.items():
