@@ -6,7 +6,7 @@ from aioquic.quic.packet import QuicPacketType
 from aioquic.quic.packet_builder import QuicSentPacket
 from aioquic.tls import Epoch
 
-from p2pquic.quic.recovery import LEAST_WINDOW, AudioCongestionControl
+from p2pquic.quic.congestion import LEAST_WINDOW, AudioCongestionControl
 
 
 def packet_sent(at: float, size: int = 1200) -> QuicSentPacket:

@@ -8,6 +8,7 @@ import pytest
 
 from p2pquic.core.addresses import LocalAddress, LocalSocket, SocketAddress
 from p2pquic.core.errors import UsageError
+from p2pquic.lab.access_links import Tally
 from p2pquic.lab.catalogue import SCENARIOS, scenario_named
 from p2pquic.lab.scenarios import (
     CELLULAR,
@@ -19,7 +20,7 @@ from p2pquic.lab.scenarios import (
     Topology,
     timeline,
 )
-from p2pquic.lab.virtual_internet import HEADERS, Arrival, Tally, VirtualInternet
+from p2pquic.lab.virtual_internet import HEADERS, Arrival, VirtualInternet
 
 MOVER = LocalSocket("192.168.1.2", 5000, "wlan0")
 OTHER = LocalSocket("192.168.3.2", 6000, "eth0")
