@@ -11,11 +11,8 @@ from aioquic.tls import Epoch
 
 from p2pquic.core.path import PathAddress
 from p2pquic.quic import events
-from p2pquic.quic.recovery import (
-    LEAST_WINDOW,
-    STALE_FLIGHT,
-    AudioCongestionControl,
-)
+from p2pquic.quic.congestion import LEAST_WINDOW, AudioCongestionControl
+from p2pquic.quic.recovery import STALE_FLIGHT
 from tests.quic.pair import FRAME, End, Pair, direct, relay
 
 A, B = "10.0.0.1", "10.0.0.2"

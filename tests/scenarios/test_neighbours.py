@@ -6,11 +6,11 @@ import pytest
 
 from p2pquic.core.addresses import parse_socket_address
 from p2pquic.core.trace import FrameReceived, Observed, PathSelected
+from p2pquic.lab.access_links import Tally
 from p2pquic.lab.catalogue import scenario_named
 from p2pquic.lab.measure import measure
 from p2pquic.lab.scenarios import MOVER, OTHER, SERVER, Link
 from p2pquic.lab.simulator import Simulation
-from p2pquic.lab.virtual_internet import Tally
 
 MARGIN = 0.005  # seconds above the floor: what the program may add of its own, in virtual time
 

@@ -8,6 +8,7 @@ import pytest
 
 from p2pquic.core.addresses import LocalAddress, LocalSocket, SocketAddress
 from p2pquic.core.errors import UsageError
+from p2pquic.lab.access_links import Tally
 from p2pquic.lab.catalogue import SCENARIOS, scenario_named
 from p2pquic.lab.scenarios import (
     CELLULAR,
@@ -19,7 +20,7 @@ from p2pquic.lab.scenarios import (
     Topology,
     timeline,
 )
-from p2pquic.lab.virtual_internet import Arrival, Tally, VirtualInternet
+from p2pquic.lab.virtual_internet import HEADERS, Arrival, VirtualInternet
 
 MOVER = LocalSocket("192.168.1.2", 5000, "wlan0")
 OTHER = LocalSocket("192.168.3.2", 6000, "eth0")
@@ -247,3 +248,54 @@ def test_a_move_begins_at_a_random_phase_and_keeps_its_outage() -> None:
 def test_an_unknown_scenario_is_answered_with_the_known_ones() -> None:
     with pytest.raises(UsageError, match="break-before-make"):
         scenario_named("teleport")
+
+
+def flood(
+    seconds: float, per_second: int, payload: bytes
+) -> tuple[VirtualInternet, list[tuple[float, float]]]:
+    """Send at a steady pace over a Wi-Fi of 1 Mbit/s; gives when each left and came."""
+    world = internet(dataclasses.replace(WIFI, rate=1e6, queue=0.1))
+    sent = {n: n / per_second for n in range(round(seconds * per_second))}
+    for number, time in sent.items():
+        world.send("mover", MOVER, SERVER.address, number.to_bytes(4, "big") + payload, time)
+    came = all_arrivals(world)
+    return world, [(sent[int.from_bytes(each.data[:4], "big")], time) for time, each in came]
+
+
+def test_a_link_with_a_rate_carries_no_more_than_that_and_drops_the_rest() -> None:
+    payload = bytes(1250 - HEADERS - 4)  # 10 kbit with its headers: a hundred in a second
+    world, came = flood(3.0, 200, payload)
+    assert len([time for _, time in came if 1.0 <= time < 2.0]) == pytest.approx(100, abs=1)
+    dropped = world.tallies[Tally(WLAN0, SERVER_LINK, "dropped")]
+    assert dropped == 600 - len(came)
+    assert 280 <= dropped <= 295  # 300 less what fits into the line
+
+
+def test_a_full_line_makes_a_packet_wait_for_as_long_as_it_is_and_no_longer() -> None:
+    _, came = flood(3.0, 200, bytes(1250 - HEADERS - 4))
+    assert came[0][1] - came[0][0] == pytest.approx(0.015 + 0.010)  # delays, and its own time
+    waits = [time - left for left, time in came if left > 1.0]
+    assert max(waits) == pytest.approx(0.015 + 0.010 + 0.100, abs=0.006)
+    assert min(waits) > 0.1
+
+
+def test_a_link_with_a_rate_drops_nobody_who_keeps_to_it() -> None:
+    _, came = flood(3.0, 99, bytes(1250 - HEADERS - 4))
+    assert len(came) == 297
+    assert max(time - left for left, time in came) == pytest.approx(0.025)
+
+
+def test_packets_from_two_ends_stand_in_one_line_before_a_slow_link() -> None:
+    """In the order in which they get there, not in that in which they left."""
+    world = internet(dataclasses.replace(WIFI, rate=1e6))
+    world.send("mover", MOVER, SERVER.address, b"here I am", 0.0)
+    world.send("mover", MOVER, OTHER_PUBLIC, b"here I am", 0.0)
+    world.send("other", OTHER, MOVER_PUBLIC, b"", 0.0)
+    all_arrivals(world)
+    packet = bytes(1250 - HEADERS)
+    world.send("other", OTHER, MOVER_PUBLIC, packet, 1.000)  # there after 10 ms
+    world.send("server", SERVER, MOVER_PUBLIC, packet, 1.001)  # there after 5 ms
+    (first, by_server), (second, by_other) = all_arrivals(world)
+    assert (by_server.remote, by_other.remote) == (SERVER.address, OTHER_PUBLIC)
+    assert first == pytest.approx(1.001 + 0.015 + 0.010)
+    assert second == pytest.approx(1.001 + 0.015 + 0.020)

@@ -16,6 +16,10 @@ from p2pquic.api.errors import ConnectionLostError
 from p2pquic.core.application import AcknowledgeRead, DropStream, Request, WriteStream
 
 PIECE = 64 * 1024  # bytes handed over at once: small enough not to hold up a frame of audio
+SAID_AT_ONCE = (
+    16 * 1024
+)  # bytes read until the connection hears of it: a dozen packets, and a small
+# part of the megabyte that may be unread, also on a hundred streams
 DROPPED = 1  # the one application error code of a stream that is not wanted
 
 
@@ -26,6 +30,7 @@ class Stream:
         self.id = stream_id
         self._ask = ask
         self._buffer = bytearray()
+        self._read = 0  # bytes that the connection has not heard of yet
         self._at_end = False  # all that the other end writes is in the buffer
         self._has_ended = False  # all that we write was written
         self._read_fault: str | None = None
@@ -68,8 +73,10 @@ class Stream:
             await self._readable.wait()
         data = bytes(self._buffer[:most])
         del self._buffer[: len(data)]
-        if data:
-            self._ask(AcknowledgeRead(self.id, len(data)))
+        self._read += len(data)
+        is_last = not self._buffer and (self._at_end or self._read_fault is not None)
+        if is_last or self._read >= SAID_AT_ONCE:
+            self._say_read()
         return data
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
@@ -79,8 +86,10 @@ class Stream:
 
     def drop(self) -> None:
         """Neither read nor write any longer; the other end is told, and what is under way lost."""
-        self._ask(DropStream(self.id, DROPPED))
+        self._read += len(self._buffer)
         self._buffer.clear()
+        self._say_read()
+        self._ask(DropStream(self.id, DROPPED))
         self._break("this end dropped the stream", "read")
         self._break("this end dropped the stream", "write")
 
@@ -96,6 +105,8 @@ class Stream:
     def _feed(self, data: bytes, *, ended: bool) -> None:
         self._buffer += data
         self._at_end = self._at_end or ended
+        if self._at_end and not self._buffer:
+            self._say_read()
         self._readable.set()
 
     def _pause(self) -> None:
@@ -107,10 +118,17 @@ class Stream:
     def _break(self, fault: str, half: Literal["read", "write"]) -> None:
         if half == "read" and not self._at_end:
             self._read_fault = self._read_fault or fault
+            self._say_read()
             self._readable.set()
         if half == "write":
             self._write_fault = self._write_fault or fault
             self._writable.set()
+
+    def _say_read(self) -> None:
+        """Let the other end send as much again as was read."""
+        if self._read:
+            self._ask(AcknowledgeRead(self.id, self._read))
+            self._read = 0
 
     def _check_writing(self) -> None:
         if self._write_fault is not None:

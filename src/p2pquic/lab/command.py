@@ -23,7 +23,7 @@ from rich.table import Table
 from p2pquic.core.errors import MissingRequirementError, UsageError
 from p2pquic.core.events import Resilience
 from p2pquic.core.trace import FrameReceived, Registered
-from p2pquic.lab import overview, report, worlds_command
+from p2pquic.lab import overview, report, transfer_command, worlds_command
 from p2pquic.lab.calls import Traces
 from p2pquic.lab.catalogue import SCENARIOS, scenario_named
 from p2pquic.lab.full import Sweep
@@ -58,6 +58,8 @@ def main(arguments: Sequence[str]) -> int:
         return 0
     if options.action == "worlds":
         return worlds_command.run(options, console)
+    if options.action == "transfer":
+        return transfer_command.run(options, console)
     return _run_all(options, console) if options.action == "full" else _run(options, console)
 
 
@@ -216,6 +218,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     actions.add_parser("list", help="show the scenarios")
     worlds_command.add_parser(actions)
+    transfer_command.add_parser(actions)
     one = actions.add_parser("run", help="run one, and measure it beside the physical floor")
     one.add_argument("scenario", metavar="SCENARIO")
     one.add_argument("--runs", type=_positive, default=1, metavar="N", help="default: 1")

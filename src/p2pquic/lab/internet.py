@@ -34,9 +34,9 @@ assert sys.platform == "linux", "The lab of real kernels needs Linux."
 import msgspec
 
 from p2pquic.core.errors import P2PQuicError
+from p2pquic.lab.access_links import AccessLinks, Fate
 from p2pquic.lab.namespaces import Namespace, stop
 from p2pquic.lab.scenarios import Link, Topology
-from p2pquic.lab.virtual_internet import AccessLinks, Fate
 
 LARGEST_PACKET = 65535  # bytes of an IP packet; a TUN device hands over one per read
 PRIORITY = 1  # the lowest of SCHED_FIFO: before everything that is not real-time
@@ -174,7 +174,7 @@ class _Forwarder:
             while packet := os.read(fd, LARGEST_PACKET):
                 destination = _destination(packet)
                 if destination is not None:
-                    self._links.depart(self._link_of[fd], destination, packet, now)
+                    self._links.depart(self._link_of[fd], destination, packet, now, len(packet))
 
     def _hand_over(self) -> None:
         for flight in self._links.arrive(time.monotonic()):

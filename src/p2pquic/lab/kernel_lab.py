@@ -46,6 +46,7 @@ from p2pquic.core.trace import (
 from p2pquic.lab.changes import ChangeMade, Outages
 from p2pquic.lab.internet import Report
 from p2pquic.lab.namespaces import Namespace, stop
+from p2pquic.lab.processor import Processor, processor_times, shares
 from p2pquic.lab.scenarios import (
     MOVER,
     OTHER,
@@ -66,20 +67,7 @@ START_TIMEOUT = 20.0  # seconds for the server to listen: a busy machine starts 
 SETTLE_TIMEOUT = 30.0  # seconds for the call to reach the path it should settle on
 HANG_UP_TIMEOUT = 10.0  # seconds a program has to end by itself after SIGINT
 GLANCE = 0.020  # seconds between looks at traces and programs; nothing measured hangs on it
-NANOSECONDS = 1e9  # in a second; the unit of the kernel's account
 LOG_TAIL = 2000  # characters of a program's last words worth quoting in an error
-
-
-@dataclass(frozen=True, slots=True)
-class Processor:
-    """What a program had of the machine while the call was settled: shares of that time.
-
-    It was `running` on a core, or `waiting` for one that others had; its main thread, without the
-    GStreamer it started. Where programs wait, a run measures the machine as much as the protocol.
-    """
-
-    running: float
-    waiting: float
 
 
 class RunFailedError(P2PQuicError):
@@ -143,14 +131,14 @@ def run(
             outages = Outages(scenario.links_up)
             for change in timeline(scenario, seed):
                 call.wait_until(settled + change.at)
-                made = _make(change, world, outages)
+                made = carry_out(change, world, outages)
                 file.write(msgspec.json.encode(made) + b"\n")
                 last = made.end
         call.wait_until(last + scenario.aftermath)
         end = time.monotonic()
         after = call.processor_times()
         call.hang_up()
-        processor = _shares(before, after, end - settled)
+        processor = shares(before, after, end - settled)
         result = Run(settled, end, call.quic_client, world.report(), processor)
         _write_json(directory / "run.json", result)
         return result
@@ -201,8 +189,7 @@ class _Program:
 
     def processor_times(self) -> Processor:
         """Seconds so far, not shares."""
-        running, waiting, _ = Path(f"/proc/{self.process.pid}/schedstat").read_text().split()
-        return Processor(int(running) / NANOSECONDS, int(waiting) / NANOSECONDS)
+        return processor_times(self.process)
 
     def check_alive(self) -> None:
         """Raise RunFailedError if it has ended."""
@@ -357,19 +344,8 @@ class _Call:
             program.check_alive()
 
 
-def _shares(
-    before: dict[str, Processor], after: dict[str, Processor], seconds: float
-) -> dict[str, Processor]:
-    return {
-        name: Processor(
-            running=round((after[name].running - times.running) / seconds, 3),
-            waiting=round((after[name].waiting - times.waiting) / seconds, 3),
-        )
-        for name, times in before.items()
-    }
-
-
-def _make(change: Change, world: KernelWorld, outages: Outages) -> ChangeMade:
+def carry_out(change: Change, world: KernelWorld, outages: Outages) -> ChangeMade:
+    """Do to the world what a scenario says."""
     link, outage = change.link, 0.0
     match change.kind:
         case "interface_down":

@@ -25,6 +25,7 @@ from p2pquic.core.errors import UsageError
 
 FRAME_CADENCE = 0.020  # seconds between audio frames; a change falls anywhere inside one
 OUTAGE = 0.500  # seconds without any address (L): what a phone needs to fall back to cellular
+QUEUE = 0.100  # seconds of its rate that a link keeps waiting: usual for access networks
 OVERLAP = 2.0  # seconds both networks are up in make-before-break: time to validate, with room
 SETTLE = 2.0  # seconds that suffice to prove and warm every path
 AFTERMATH = 2.5  # seconds that suffice to see what became of every frame
@@ -97,7 +98,9 @@ class Interface:
     which it stands. With one, it is the NAT that stands there. IPv6 has no NAT; with `firewall` a
     router lets in only what answers, as home routers and cellular networks do (RFC 6092). Each
     packet waits `delay` plus a uniform share of `jitter`, so packets pass one another only where
-    jitter is asked for; `loss` is a probability per packet.
+    jitter is asked for; `loss` is a probability per packet. A
+    link of `rate` bits per second, each way, makes who comes while it is busy wait, and drops who
+    would wait longer than `queue`; None is no limit.
     """
 
     name: str
@@ -108,6 +111,8 @@ class Interface:
     network: Network | None = None
     families: Families = "IPv4"
     firewall: bool = True
+    rate: float | None = None
+    queue: float = QUEUE
 
     @property
     def networks(self) -> tuple[Network, ...]:

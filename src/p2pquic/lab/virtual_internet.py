@@ -16,181 +16,28 @@ from one link to another. These swallow what is in the air as well.
 A shared network is a place like the internet: who stands in it is reached there directly, and what
 is meant for somebody else goes to its NAT, which hands it on, or back in if it makes hairpins.
 
+A link with a rate has a `Bottleneck` each way. A packet stands in line for the one of its source
+when it is sent, and for the one of its target when it gets there.
+
 Both are pure: time is passed in, dice come seeded, and the runner asks `next_time` when to call
-again. No ICMP, no MTU, no bandwidth.
+again. No ICMP, no MTU.
 """
 
 from __future__ import annotations
 
-import heapq
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from random import Random
-from typing import Generic, Literal, NamedTuple, TypeVar, assert_never
+from typing import NamedTuple, assert_never
 
 from p2pquic.core.addresses import LocalAddress, LocalSocket, SocketAddress
 from p2pquic.core.errors import UsageError
+from p2pquic.lab.access_links import AccessLinks, Flight, Tally
 from p2pquic.lab.nat import Firewall, NatBox
-from p2pquic.lab.scenarios import LAN, WAN, Change, Interface, Link, Topology, next_address
+from p2pquic.lab.scenarios import LAN, WAN, Change, Link, Topology, next_address
 
-Cargo = TypeVar("Cargo")
-Fate = Literal["sent", "arrived", "lost", "swallowed", "dead", "unroutable", "refused"]
-
-
-class Tally(NamedTuple):
-    """What became of packets from one link to another; `target` None is nowhere.
-
-    "sent" counts all of them and is the sum of the next five once nothing is in the air:
-    "arrived" at the far access network, "lost" by the dice, "swallowed" by a link or a way that
-    carries nothing, "dead" at an interface that was down (at either end), "unroutable" for want
-    of such an address. Of those that arrived a NAT "refused" some; only the simulator can see that.
-    """
-
-    source: Link
-    target: Link | None
-    fate: Fate
-
-
-class Flight(NamedTuple, Generic[Cargo]):
-    """A packet in the air, ordered by arrival and then by departure."""
-
-    time: float
-    number: int
-    source: Link
-    target: Link
-    cargo: Cargo
-
-
-class AccessLinks(Generic[Cargo]):
-    """The access links of a topology and what is in the air on them; `tallies` counts packets."""
-
-    def __init__(self, topology: Topology, links_up: Iterable[Link], random: Random) -> None:
-        self._interfaces = topology.links
-        self._segment_of = {link: each.segment for link, each in topology.accesses.items()}
-        self._link_of = {(at.segment, at.public): link for link, at in topology.accesses.items()}
-        self._link_of |= {("", at.public): link for link, at in topology.ipv6_accesses.items()}
-        self._way_out = {each.name: Link(each.name, LAN) for each in topology.networks}
-        self._up: set[Link] = set()
-        self._dead_links: set[Link] = set()
-        self._dead_ways: set[tuple[Link, Link]] = set()
-        self._random = random
-        self._in_the_air: list[Flight[Cargo]] = []
-        self._departures = 0
-        self.tallies: Counter[Tally] = Counter()
-        for network in topology.networks:
-            self._up |= {Link(network.name, WAN), Link(network.name, LAN)}
-        for link in links_up:
-            self.take_up(link)
-
-    @property
-    def next_time(self) -> float | None:
-        """When the next packet arrives somewhere; None while none is in the air."""
-        return self._in_the_air[0].time if self._in_the_air else None
-
-    def is_up(self, link: Link) -> bool:
-        return link in self._up
-
-    def take_up(self, link: Link) -> None:
-        """The link is usable.
-
-        Raises:
-            UsageError: the topology has no such link.
-        """
-        self._require(link)
-        self._up.add(link)
-
-    def take_down(self, link: Link) -> None:
-        """The interface there is gone: what arrives from now on dies.
-
-        Raises:
-            UsageError: the topology has no such link.
-        """
-        self._require(link)
-        self._up.discard(link)
-
-    def link_dies(self, link: Link) -> None:
-        """The link carries nothing any more, either way; nobody is told.
-
-        Raises:
-            UsageError: the topology has no such link.
-        """
-        self._require(link)
-        self._dead_links.add(link)
-
-    def link_recovers(self, link: Link) -> None:
-        """The link carries packets again."""
-        self._dead_links.discard(link)
-
-    def way_dies(self, source: Link, target: Link) -> None:
-        """Nothing passes from `source` to `target` any more; the way back is another.
-
-        Raises:
-            UsageError: the topology has no such link.
-        """
-        self._require(source)
-        self._require(target)
-        self._dead_ways.add((source, target))
-
-    def way_recovers(self, source: Link, target: Link) -> None:
-        """Packets pass from `source` to `target` again."""
-        self._dead_ways.discard((source, target))
-
-    def depart(self, source: Link, destination: str, cargo: Cargo, now: float) -> None:
-        """A packet leaves `source` for `destination`, an address of the network `source` stands in.
-
-        Whatever has no such address there goes to the NAT of that network, if it is a shared one.
-        A packet to the address it comes from goes nowhere.
-        """
-        segment = self._segment_of[source]
-        target = self._link_of.get((segment, destination), self._way_out.get(segment))
-        self.tallies[Tally(source, target, "sent")] += 1
-        if source not in self._up:
-            self.tallies[Tally(source, target, "dead")] += 1
-            return
-        if target is None or target == source:
-            self.tallies[Tally(source, target, "unroutable")] += 1
-            return
-        if self._is_swallowed(source, target):
-            self.tallies[Tally(source, target, "swallowed")] += 1
-            return
-        links = self._interfaces[source], self._interfaces[target]
-        if any(self._random.random() < link.loss for link in links):
-            self.tallies[Tally(source, target, "lost")] += 1
-            return
-        arrival = now + sum(self._transit(link) for link in links)
-        self._departures += 1
-        flight = Flight(arrival, self._departures, source, target, cargo)
-        heapq.heappush(self._in_the_air, flight)
-
-    def arrive(self, now: float) -> list[Flight[Cargo]]:
-        """Every packet that has reached a living link by `now`, in the order of arrival."""
-        flights = []
-        while self._in_the_air and self._in_the_air[0].time <= now:
-            flight = heapq.heappop(self._in_the_air)
-            fate = self._fate_on_arrival(flight.source, flight.target)
-            self.tallies[Tally(flight.source, flight.target, fate)] += 1
-            if fate == "arrived":
-                flights.append(flight)
-        return flights
-
-    def _fate_on_arrival(self, source: Link, target: Link) -> Fate:
-        if self._is_swallowed(source, target):
-            return "swallowed"
-        return "arrived" if target in self._up else "dead"
-
-    def _is_swallowed(self, source: Link, target: Link) -> bool:
-        return not self._dead_links.isdisjoint((source, target)) or (
-            (source, target) in self._dead_ways
-        )
-
-    def _require(self, link: Link) -> None:
-        if link not in self._interfaces:
-            raise UsageError(f"The topology has no link {link}.")
-
-    def _transit(self, link: Interface) -> float:
-        """Seconds a packet spends on one access link. No jitter rolls no dice."""
-        return link.delay + (self._random.uniform(0.0, link.jitter) if link.jitter else 0.0)
+HEADERS = 28  # bytes of IP and UDP around a payload: what a link with a rate carries as well
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,6 +63,11 @@ class _Datagram(NamedTuple):
     def comes(self, source: SocketAddress) -> _Datagram:
         """The same from another address."""
         return self._replace(source=source)
+
+    @property
+    def size(self) -> int:
+        """Bytes on the wire."""
+        return HEADERS + len(self.data)
 
 
 class VirtualInternet:
@@ -332,7 +184,8 @@ class VirtualInternet:
         source = local.address
         if (guard := self._guards.get((link, local.family))) and self.links.is_up(link):
             source = guard.outbound(source, remote, now)
-        self.links.depart(link, remote.host, _Datagram(source, remote, data), now)
+        datagram = _Datagram(source, remote, data)
+        self.links.depart(link, remote.host, datagram, now, datagram.size)
 
     def deliver(self, now: float) -> list[Arrival]:
         """Every datagram that has reached a socket by `now`, in the order of arrival."""
@@ -367,7 +220,8 @@ class VirtualInternet:
             reached = nat.inbound(*datagram.addresses, time)
         elif datagram.destination.host != nat.public_host:
             source = nat.outbound(datagram.source, datagram.destination, time)
-            self.links.depart(outside, datagram.destination.host, datagram.comes(source), time)
+            leaving = datagram.comes(source)
+            self.links.depart(outside, datagram.destination.host, leaving, time, datagram.size)
             return
         elif nat.kind.hairpins:  # the other inside sees the public address (RFC 4787, REQ-9)
             datagram = datagram.comes(nat.outbound(datagram.source, datagram.destination, time))
@@ -376,4 +230,4 @@ class VirtualInternet:
             self.tallies[Tally(flight.source, flight.target, "refused")] += 1
             return
         datagram = datagram._replace(destination=reached)
-        self.links.depart(inside, reached.host, datagram, time)
+        self.links.depart(inside, reached.host, datagram, time, datagram.size)

@@ -15,8 +15,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-from aioquic.quic.congestion.base import register_congestion_control
-from aioquic.quic.congestion.cubic import CubicCongestionControl
 from aioquic.quic.packet_builder import QuicSentPacket
 from aioquic.quic.rangeset import RangeSet
 from aioquic.quic.recovery import (
@@ -29,52 +27,11 @@ from aioquic.quic.recovery import (
 
 from p2pquic.core.deadlines import earliest
 from p2pquic.core.liveness import Answers
+from p2pquic.quic.congestion import CONGESTION_CONTROL, BurstPacer
 
-BURST = 10  # full datagrams sent without pacing after a pause: the initial window (RFC 9002 section
-# 7.7), and enough for all that is sent again after a move
-AUDIO_DATAGRAM = 300  # bytes: a frame at 64 kbit/s with all headers. Stock code paces packets as if
-# each were full: on a long way every 20 ms one, and new frames would queue behind old copies
-LEAST_WINDOW = 20  # datagrams: two seconds of audio. Its source sends what it sends; a smaller
-# window would only make it late (on a path of 600 ms with some loss any goes down to 2)
 STALE_FLIGHT = 0.5  # seconds beyond a round trip after which what was never acknowledged no longer
 # counts as in flight: a silent path would fill its window and shut out the frame it wakes up for
 INITIAL_RTT = 0.1  # seconds, until a path has answered; aioquic's default
-
-
-class BurstPacer(QuicPacketPacer):
-    """Paces what lasts, and lets a short burst pass whole; a packet is one of audio."""
-
-    def update_rate(self, congestion_window: int, smoothed_rtt: float) -> None:
-        super().update_rate(congestion_window=congestion_window, smoothed_rtt=smoothed_rtt)
-        if self.packet_time is not None:
-            self.bucket_max = max(self.bucket_max, BURST * self.packet_time)
-            self.packet_time *= AUDIO_DATAGRAM / self._max_datagram_size
-
-
-class AudioCongestionControl(CubicCongestionControl):
-    """CUBIC (RFC 9438) whose window is never less than what audio needs."""
-
-    def reset(self) -> None:
-        super().reset()
-        self._keep_least()
-
-    def on_packets_lost(self, *, now: float, packets: Iterable[QuicSentPacket]) -> None:
-        super().on_packets_lost(now=now, packets=packets)
-        self._keep_least()
-
-    def on_persistent_congestion(self) -> None:
-        super().on_persistent_congestion()
-        self._keep_least()
-
-    def _keep_least(self) -> None:
-        least = LEAST_WINDOW * self._max_datagram_size
-        self.congestion_window = max(self.congestion_window, least)
-        if self.ssthresh is not None:
-            self.ssthresh = max(self.ssthresh, least)
-
-
-CONGESTION_CONTROL = "p2pquic-audio"
-register_congestion_control(CONGESTION_CONTROL, AudioCongestionControl)
 
 
 class PathRecovery(QuicPacketRecovery):
@@ -106,6 +63,11 @@ class PathRecovery(QuicPacketRecovery):
     def rtt(self) -> float | None:
         """Smoothed round-trip time in seconds; None before the first answer."""
         return self._rtt_smoothed if self._rtt_initialized else None
+
+    @property
+    def least_rtt(self) -> float | None:
+        """The shortest round-trip time so far in seconds; None before the first answer."""
+        return self._rtt_min if self._rtt_initialized else None
 
     def measure(self, rtt: float, now: float) -> None:
         """Take a round-trip time from outside the ACK clock: a path response, a punch."""

@@ -10,6 +10,7 @@ stands by; the second lets the other end fill our memory.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -26,6 +27,8 @@ from p2pquic.quic.paths import Path
 CREDIT_STEP = 1 / 4  # of the credit, read since the last time, is worth a frame that says so
 KEPT_FOR_AUDIO = 6000  # bytes of the congestion window that streams leave free: at 64 kbit/s the
 # frames of half a second, so that none waits for bulk to be acknowledged
+QUEUE_DRAINS = 1.0  # seconds after the last byte of bulk until round trips are what they were
+_UNIDIRECTIONAL = 0x2  # RFC 9000 section 2.1: streams that describe, and carry no bulk
 
 _OF_STREAMS: tuple[Callable[..., None], ...] = (
     QuicStreamSender.on_data_delivery,
@@ -45,6 +48,7 @@ class StreamsConnection(AddressDiscoveringConnection):
         self._bearer: Path | None = None  # bears the streams in the place of the selected path
         self._delivered = 0  # bytes of all streams that were handed out
         self._unread: dict[int, int] = {}  # of them, by stream: not read yet
+        self._bulk_at = -math.inf  # when some of it left or came last
 
     def read(self, stream_id: int, size: int) -> None:
         """The owner has read so many bytes of a stream: the other end may send as many again."""
@@ -53,6 +57,16 @@ class StreamsConnection(AddressDiscoveringConnection):
             self._unread[stream_id] = rest
         else:
             self._unread.pop(stream_id, None)
+
+    def rtt_at_rest(self, addr: PathAddress, now: float) -> float | None:
+        """The round trip of an open path in seconds, without the queue that our own bulk makes.
+
+        Bulk fills the queue before the slowest link. Seen by `rtt`, the path that bears it would
+        look slower than any that stands by, and so would the next one.
+        """
+        if now > self._bulk_at + QUEUE_DRAINS or addr not in self._paths:
+            return self.rtt(addr)
+        return self._paths[addr].recovery.least_rtt
 
     def unsent(self, stream_id: int) -> int:
         """Bytes written on a stream and not acknowledged yet; 0 for one that is no more."""
@@ -116,6 +130,8 @@ class StreamsConnection(AddressDiscoveringConnection):
     def _note_delivered(self, stream_id: int, size: int) -> None:
         """Bytes of a stream were handed out; they count until `read`."""
         if size:
+            if not stream_id & _UNIDIRECTIONAL:
+                self._bulk_at = self.heard_at
             self._delivered += size
             self._unread[stream_id] = self._unread.get(stream_id, 0) + size
 
@@ -185,7 +201,10 @@ class StreamsConnection(AddressDiscoveringConnection):
         in_window = builder.max_flight_bytes
         if in_window is not None and in_window - builder._flight_bytes < KEPT_FOR_AUDIO:
             return 0
-        return super()._write_stream_frame(builder, space, stream, max_offset)
+        used = super()._write_stream_frame(builder, space, stream, max_offset)
+        if used and not (stream.stream_id or 0) & _UNIDIRECTIONAL:
+            self._bulk_at = self._now
+        return used
 
     # ---- our own parts -----------------------------------------------------------------------
 

@@ -80,7 +80,9 @@ class PairPaths:
                         and not owes_answer(connection, path, now)
                     )
                 ),
-                None if self._relays.is_silent(connection, path, now) else connection.rtt(path),
+                None
+                if self._relays.is_silent(connection, path, now)
+                else connection.rtt_at_rest(path, now),
                 _answered(connection, path) >= now - FRESH,
                 interface := self.interface_of(path),
                 self._preference.order(interface),
@@ -115,7 +117,12 @@ class PairPaths:
             for each in self.candidates(connection, None, now)
             if each.proven
             and each.path != connection.selected
-            and keeps_answering(connection.answers(each.path), since, each.rtt or INITIAL_RTT, now)
+            and keeps_answering(
+                connection.answers(each.path),
+                since,
+                connection.rtt(each.path) or INITIAL_RTT,
+                now,
+            )
         ]
         return best_of(answering).path if answering else None
 
