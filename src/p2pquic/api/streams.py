@@ -72,6 +72,20 @@ class Stream:
             self._ask(AcknowledgeRead(self.id, len(data)))
         return data
 
+    async def read_exactly(self, size: int) -> bytes:
+        """The next `size` bytes.
+
+        Raises:
+            ConnectionLostError: the stream ended before, or broke; what had come of them is lost.
+        """
+        data = bytearray()
+        while len(data) < size:
+            piece = await self.read(min(size - len(data), PIECE))
+            if not piece:
+                raise ConnectionLostError(f"The stream ended after {len(data)} of {size} bytes.")
+            data += piece
+        return bytes(data)
+
     async def __aiter__(self) -> AsyncIterator[bytes]:
         """All that is still to come, in pieces."""
         while data := await self.read():
