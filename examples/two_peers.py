@@ -15,16 +15,19 @@ from p2pquic import events
 
 
 async def main() -> None:
-    async with p2pquic.serve("127.0.0.1:0") as server:
-        async with enter(server) as alice, enter(server) as bob:
-            to_bob = await alice.connect(bob.peer_id)  # somebody we know
-            to_alice = await bob.accept()  # whoever comes
-            print(f"alice and bob are connected by {to_bob.path and to_bob.path.name}")
+    async with (
+        p2pquic.serve("127.0.0.1:0") as server,
+        enter(server) as alice,
+        enter(server) as bob,
+    ):
+        to_bob = await alice.connect(bob.peer_id)  # somebody we know
+        to_alice = await bob.accept()  # whoever comes
+        print(f"alice is connected with {to_bob.peer}, bob with {to_alice.peer}")
 
-            await exchange_datagrams(to_bob, to_alice)
-            await exchange_a_stream(to_bob, to_alice)
-            await wait_for_a_direct_path(to_bob)
-            await show_paths(to_bob)
+        await exchange_datagrams(to_bob, to_alice)
+        await exchange_a_stream(to_bob, to_alice)
+        await wait_for_a_direct_path(to_bob)
+        await show_paths(to_bob)
 
 
 def enter(server: p2pquic.Server) -> p2pquic.Room:

@@ -123,7 +123,8 @@ def join(
         buffer: How long audio may wait for its turn, at least and at most, in seconds.
         folder: Where keys of servers are remembered; the user's data folder if not given.
         timeout: Seconds the server has to answer when the room is entered.
-        on_event: Called with every entry of the trace as it happens, in the running loop.
+        on_event: Called with every entry of the trace as it happens, in the running loop. It must
+            not wait; an error in it is logged and ends the room.
 
     Raises:
         UsageError: an argument that cannot work; says which, and what would.
@@ -199,8 +200,11 @@ class Room:
         """Begin to join, and wait for nothing; `async with` does so and waits for the server.
 
         Raises:
-            UsageError: the server's name cannot be found, or its pin is none.
+            UsageError: the server's name cannot be found.
+            RuntimeError: this room was joined before.
         """
+        if self._driver is not None:
+            raise RuntimeError("a room is joined once: call join again for another")
         options = self._options
         intermediate = await asyncio.to_thread(resolve, options.intermediate)
         config = PeerConfig(
@@ -297,10 +301,12 @@ class Room:
         if self._driver is None or self._has_left:
             return
         self._has_left = True
-        self._driver.hang_up(reason)
-        await self._driver.wait_until_over()
-        self._close_monitor()
-        self._driver.close()
+        try:
+            self._driver.hang_up(reason)
+            await self._driver.wait_until_over()
+        finally:
+            self._close_monitor()
+            self._driver.close()
 
     def hang_up(self, reason: str) -> None:
         """Begin to leave; `wait_closed` returns when that is done."""

@@ -10,10 +10,21 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from typing import Literal
+from typing import Literal, assert_never
 
 from p2pquic.api.errors import ConnectionLostError
-from p2pquic.core.application import AcknowledgeRead, DropStream, Request, WriteStream
+from p2pquic.core.application import (
+    AcknowledgeRead,
+    DropStream,
+    Request,
+    StreamBroke,
+    StreamDataCame,
+    StreamDelivered,
+    StreamDrained,
+    StreamFilled,
+    StreamNews,
+    WriteStream,
+)
 
 PIECE = 64 * 1024  # bytes handed over at once: small enough not to hold up a frame of audio
 DROPPED = 1  # the one application error code of a stream that is not wanted
@@ -28,9 +39,12 @@ class Stream:
         self._buffer = bytearray()
         self._at_end = False  # all that the other end writes is in the buffer
         self._has_ended = False  # all that we write was written
+        self._is_dropped = False  # by us
         self._read_fault: str | None = None
         self._write_fault: str | None = None
         self._readable = asyncio.Event()
+        self._is_delivered = False  # all that we wrote, and its end
+        self._settled = asyncio.Event()  # delivered, or never to be
         self._writable = asyncio.Event()
         self._writable.set()
 
@@ -53,6 +67,18 @@ class Stream:
         if not self._has_ended and self._write_fault is None:
             self._has_ended = True
             self._ask(WriteStream(self.id, b"", ended=True))
+
+    async def wait_delivered(self) -> None:
+        """After `end`: wait until all of it is at the other end, whether it was read or not.
+
+        Who closes the connection or leaves the room before takes along what is still under way.
+
+        Raises:
+            ConnectionLostError: the connection ended, or the other end drops the stream, before.
+        """
+        await self._settled.wait()
+        if not self._is_delivered:
+            raise ConnectionLostError(self._write_fault or "the stream broke")
 
     async def read(self, most: int = PIECE) -> bytes:
         """The next bytes, at least one and at most `most`; b"" at the end of the stream.
@@ -94,9 +120,10 @@ class Stream:
     def drop(self) -> None:
         """Neither read nor write any longer; the other end is told, and what is under way lost."""
         self._ask(DropStream(self.id, DROPPED))
+        self._ask(AcknowledgeRead(self.id, len(self._buffer)))  # else it counts as unread for ever
         self._buffer.clear()
-        self._break("this end dropped the stream", "read")
-        self._break("this end dropped the stream", "write")
+        self._at_end, self._is_dropped = False, True
+        self._break("This end dropped the stream.")
 
     @property
     def is_over(self) -> bool:
@@ -107,24 +134,39 @@ class Stream:
 
     # ---- what the connection tells -----------------------------------------------------------
 
-    def _feed(self, data: bytes, *, ended: bool) -> None:
-        self._buffer += data
-        self._at_end = self._at_end or ended
-        self._readable.set()
+    def _take(self, news: StreamNews) -> None:
+        match news:
+            case StreamDataCame(_, data) if self._is_dropped:
+                self._ask(AcknowledgeRead(self.id, len(data)))
+            case StreamDataCame(_, data, ended):
+                self._buffer += data
+                self._at_end = self._at_end or ended
+                self._readable.set()
+            case StreamFilled():
+                self._writable.clear()
+            case StreamDrained():
+                self._writable.set()
+            case StreamDelivered():
+                self._is_delivered = True
+                self._settled.set()
+            case StreamBroke(_, half):
+                self._break("The other end dropped the stream.", half)
+            case _:
+                assert_never(news)
 
-    def _pause(self) -> None:
-        self._writable.clear()
-
-    def _resume(self) -> None:
-        self._writable.set()
-
-    def _break(self, fault: str, half: Literal["read", "write"]) -> None:
-        if half == "read" and not self._at_end:
+    def _break(self, fault: str, half: Literal["read", "write", "both"] = "both") -> None:
+        if half != "write" and not self._at_end:
             self._read_fault = self._read_fault or fault
             self._readable.set()
-        if half == "write":
+        if half != "read":
             self._write_fault = self._write_fault or fault
             self._writable.set()
+            self._settled.set()
+
+    @property
+    def _is_done(self) -> bool:
+        """Whether nothing more can be told of it."""
+        return self.is_over and self._settled.is_set()
 
     def _check_writing(self) -> None:
         if self._write_fault is not None:
