@@ -2,8 +2,8 @@
 
     python examples/chat.py --intermediate HOST:PORT --room NAME --name Ada
 
-Type a line; the end of the input (Ctrl-D) leaves. With each of the others there is a connection, and
-on it one stream each way: in order, and from where it was after a change of network.
+Type a line; the end of the input (Ctrl-D) leaves. With each of the others there is a connection,
+and on it one stream each way: in order, and from where it was after a change of network.
 
     stream    a name, and then what is said, each a line of UTF-8
 """

@@ -3,9 +3,9 @@
     python examples/roam.py --intermediate HOST:PORT --room NAME              on both machines
     python examples/roam.py --intermediate HOST:PORT --room NAME --hold 'relay*'
 
-Each end sends a datagram fifty times a second, as a talk would. Every few seconds you see every path
-there is, with its round trip; in between what the network does, what the connection makes of it, and
-for how long nothing was heard. `--hold` pins the first path whose name matches.
+Each end sends a datagram fifty times a second, as a talk would. Every few seconds you see every
+path there is, with its round trip; in between what the network does, what the connection makes of
+it, and for how long nothing was heard. `--hold` pins the first path whose name matches.
 """
 
 from __future__ import annotations
@@ -35,20 +35,14 @@ async def roam(arguments: argparse.Namespace) -> None:
         say(f"waiting for somebody else in room {arguments.room!r}")
         while True:
             connection = await room.accept()
-            watching = [
-                asyncio.create_task(each)
-                for each in (
-                    speak(connection),
-                    listen(connection),
-                    look(connection, arguments.every),
-                    hold(connection, arguments.hold),
-                )
-            ]
-            reason = await connection.wait_closed()
-            for outcome in await asyncio.gather(*watching, return_exceptions=True):
-                if not isinstance(outcome, p2pquic.ConnectionLostError | None):
-                    raise outcome
-            say(f"the connection is over ({reason}): waiting for another")
+            try:
+                async with asyncio.TaskGroup() as watching:
+                    watching.create_task(speak(connection))
+                    watching.create_task(listen(connection))
+                    watching.create_task(look(connection, arguments.every))
+                    watching.create_task(hold(connection, arguments.hold))
+            except* p2pquic.ConnectionLostError:
+                say(f"it is over ({await connection.wait_closed()}): waiting for another")
 
 
 async def speak(connection: p2pquic.Connection) -> None:
@@ -95,13 +89,13 @@ async def probe(connection: p2pquic.Connection, path: p2pquic.Path) -> str:
 async def hold(connection: p2pquic.Connection, pattern: str | None) -> None:
     """Pin what matches as soon as it is there: the connection returns to it whenever it lives."""
     news = connection.events(events.PathValidated, events.PathSelected)
-    while pattern is not None:
+    while pattern is not None and not connection.is_over:
         for path in connection.paths:
             if fnmatchcase(path.name, pattern):
                 connection.pin(path)
                 say(f"pinned {path.name}")
                 return
-        await anext(news)
+        await anext(news, None)
 
 
 def tell(entry: events.Entry) -> None:

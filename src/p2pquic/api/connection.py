@@ -25,6 +25,7 @@ from p2pquic.core.application import (
     Request,
     SendDatagram,
     StreamDataCame,
+    WriteStream,
 )
 from p2pquic.core.call_state import Path, Statistics
 from p2pquic.core.trace import Closed, PathProbed, Record
@@ -93,6 +94,7 @@ class Connection:
         """
         self._check()
         stream = self._begin_stream(self._next_stream)
+        self._ask(WriteStream(stream.id, b"", ended=False))  # stock code opens them in order only
         self._next_stream += 4
         return stream
 

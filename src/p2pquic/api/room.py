@@ -45,7 +45,10 @@ from p2pquic.session.peer_session import PeerSession
 from p2pquic.trust.known_servers import KnownServers, OtherKeyError, Pin
 from p2pquic.wire.signaling import Role
 
-JOIN_TIME = 10.0  # seconds for a server to answer: its name, its handshake and some lost packets
+JOIN_TIME = (
+    8.0  # seconds for a server to answer: its name, its handshake and some lost packets; less
+)
+# than the 10 after which the session gives it up in its own words
 
 OnEvent = Callable[[Entry], None]
 

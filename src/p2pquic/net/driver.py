@@ -110,7 +110,7 @@ class Driver:
         self.feed(SocketsChanged(self.sockets.follow(addresses)))
 
     def record(self, record: Record) -> None:
-        """Write one record to the trace. An error of whoever takes it is logged and ends the run."""
+        """Write one record to the trace. An error of who takes it is logged and ends the run."""
         try:
             self._write(Entry(time.monotonic(), record))
         except Exception as error:
