@@ -67,8 +67,8 @@ async def send(arguments: argparse.Namespace) -> None:
                 await stream.write(piece)  # waits while too much is under way
                 progress.add(len(piece))
         stream.end()
-        if (verdict := await stream.read()) != b"ok":
-            raise TransferError(f"The other end has not taken the file: {verdict[:100]!r}.")
+        if await stream.read_exactly(2) != b"ok":
+            raise TransferError("the other end does not say that it has the file")
         say(f"sent {header.name}: {progress}")
 
 

@@ -12,12 +12,14 @@ from asyncio.subprocess import PIPE, STDOUT, Process
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
 import p2pquic
 
-EXAMPLES = Path(__file__).parents[2] / "examples"
+PROJECT = Path(__file__).parents[2]
+EXAMPLES, README = PROJECT / "examples", PROJECT / "README.md"
 PATIENCE = 30.0  # seconds for all of a test; the machine may be busy
 
 pytestmark = pytest.mark.slow
@@ -27,20 +29,15 @@ class Place:
     """A server, and how an example finds it."""
 
     def __init__(self, server: p2pquic.Server) -> None:
-        self._server = server
+        self.address = server.address
+        self.pin = server.fingerprint
 
     @property
     def words(self) -> list[str]:
-        pin = self._server.fingerprint
-        return ["--intermediate", self._server.address, "--pin", pin, "--room", "lobby"]
+        return ["--intermediate", self.address, "--pin", self.pin, "--room", "lobby"]
 
-    def join(self, **choices: object) -> p2pquic.Room:
-        return p2pquic.join(
-            "lobby",
-            intermediate=self._server.address,
-            pin=self._server.fingerprint,
-            **choices,  # type: ignore[arg-type]
-        )
+    def join(self, room: str = "lobby", role: Literal["sender", "both"] = "both") -> p2pquic.Room:
+        return p2pquic.join(room, intermediate=self.address, pin=self.pin, role=role)
 
 
 @asynccontextmanager
@@ -239,5 +236,41 @@ def test_what_does_not_work_out_is_a_sentence_and_an_exit_code(tmp_path: Path) -
                 assert await sender.wait() == 1
             async with example("file_transfer.py", "teleport") as wrong:
                 assert await wrong.wait() == 2
+
+    asyncio.run(run())
+
+
+def test_the_pair_of_the_first_page_says_hello() -> None:
+    async def run() -> None:
+        async with (
+            place() as where,
+            example("hello_receiver.py", where.address, where.pin) as receiver,
+            example("hello_sender.py", where.address, where.pin) as sender,
+        ):
+            for process in (receiver, sender):
+                output, _ = await process.communicate()
+                assert process.returncode == 0, output.decode()
+                if process is receiver:
+                    assert output == b"hello, wherever you are\n"
+
+    asyncio.run(run())
+
+
+def test_the_program_in_the_readme_runs(tmp_path: Path) -> None:
+    (text,) = re.findall(r"```python\n(.*?)```", README.read_text(), re.DOTALL)
+
+    async def run() -> None:
+        async with place() as where, where.join("attic") as room:
+            program = tmp_path / "readme.py"
+            told = text.replace("203.0.113.10:12345", where.address)
+            program.write_text(told.replace("sha256:...", where.pin))
+            async with example(program) as process:
+                connection = await room.accept()
+                assert await connection.receive() == b"a datagram"
+                stream = await connection.accept_stream()
+                assert b"".join([piece async for piece in stream]) == b"a file, say"
+                output, _ = await process.communicate()
+                assert process.returncode == 0, output.decode()
+                assert b"Statistics(rtt=" in output
 
     asyncio.run(run())
