@@ -25,9 +25,11 @@ FINGERPRINT := $(BIN)/python -m p2pquic.trust.server_identity $(CERT) $(KEY)
 # The pin of a server on this machine can be read from its certificate. Any other is PIN, or the key
 # it has when it is first met.
 ON_THIS_MACHINE := $(filter 127.% localhost:% [::1]:%,$(INTERMEDIATE_ADDR))
-PINNED = $(if $(PIN)$(ON_THIS_MACHINE),--pin $(or $(PIN),"$$($(FINGERPRINT))"))
+PINS = $(foreach pin,$(PIN),--pin $(pin))
+PINNED = $(or $(PINS),$(if $(ON_THIS_MACHINE),--pin "$$($(FINGERPRINT))"))
+SERVERS = $(foreach server,$(INTERMEDIATE_ADDR),--intermediate $(server))
 INTERFACES = $(if $(PREFER),--prefer "$(PREFER)") $(if $(AVOID),--avoid "$(AVOID)")
-JOIN = $(P2PQUIC) peer --intermediate $(INTERMEDIATE_ADDR) $(PINNED) --room "$(ROOM)" $(INTERFACES)
+JOIN = $(P2PQUIC) peer $(SERVERS) $(PINNED) --room "$(ROOM)" $(INTERFACES)
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test check intermediate peer ps pr cert build docs monitor doctor lab lab-full \
@@ -40,8 +42,9 @@ help: ## Show this.
 demo: $(SOUND) ## Hear and see a call survive a move, on this machine alone.
 	$(P2PQUIC) lab run break-before-make --demo
 
-test: $(SOUND) ## Run all tests.
-	$(BIN)/pytest
+test: $(SOUND) ## Run all tests; those of real kernels one by one, since they measure time.
+	$(BIN)/pytest -m "not lab" -n auto --dist worksteal
+	$(BIN)/pytest -m lab
 
 check: $(READY) ## Format, lint, types, import direction.
 	$(BIN)/ruff format --check .
@@ -66,8 +69,9 @@ pr: $(SOUND) ## Join ROOM as a receiver, playing on SINK.
 cert: $(READY) ## Make the server's certificate, if there is none, and print its pin.
 	@$(FINGERPRINT)
 
+# What is switched off is a word of the theme about its successors.
 docs: $(READY) ## Build the pages about the library into out/site.
-	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict  # it speaks of other programs
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
 
 build: $(READY) ## Build wheel and sdist into DIST.
 	$(BIN)/python -m build --no-isolation --outdir "$(DIST)"
@@ -76,8 +80,7 @@ monitor: $(READY) ## Show this host's address changes as they happen.
 	$(P2PQUIC) monitor
 
 doctor: $(READY) ## Say whether a call can be made here, and by INTERMEDIATE_ADDR if it is given.
-	$(P2PQUIC) doctor $(if $(filter-out file,$(origin INTERMEDIATE_ADDR)),--intermediate \
-		$(INTERMEDIATE_ADDR)) $(if $(PIN),--pin $(PIN))
+	$(P2PQUIC) doctor $(if $(filter-out file,$(origin INTERMEDIATE_ADDR)),$(SERVERS)) $(PINS)
 
 lab: $(SOUND) ## List the lab's scenarios, or run SCENARIO.
 	$(P2PQUIC) lab $(if $(SCENARIO),run $(SCENARIO),list)
@@ -95,8 +98,8 @@ lock: ## Renew requirements.lock after a change in pyproject.toml.
 	$(PYTHON) -m venv out/lock
 	out/lock/bin/pip install --quiet uv
 	UV_CUSTOM_COMPILE_COMMAND="make lock" out/lock/bin/uv pip compile pyproject.toml --quiet \
-		--extra lab --extra docs --extra dev --universal --python-version 3.11 --generate-hashes --no-annotate \
-		--no-emit-index-url --output-file requirements.lock
+		--extra lab --extra docs --extra dev --universal --python-version 3.11 --generate-hashes \
+		--no-annotate --no-emit-index-url --output-file requirements.lock
 	rm -r out/lock
 
 clean: ## Remove everything made, except out/.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -12,8 +13,8 @@ import pytest
 
 from p2pquic import __version__
 from p2pquic.cli import main
-from p2pquic.core.addresses import SocketAddress
-from p2pquic.core.errors import UsageError
+from p2pquic.core.addresses import ServerAddress, SocketAddress
+from p2pquic.core.errors import P2PQuicError, UsageError
 from p2pquic.core.jitter_buffer import DelayBounds
 from p2pquic.core.trace import Connected
 from p2pquic.net.resolving import data_directory, resolve
@@ -21,6 +22,11 @@ from p2pquic.peer.peer import PeerOptions
 
 PIN = "sha256:" + "ab" * 32
 HEAVY = ("aioquic", "matplotlib", "numpy", "rich", "cryptography", "asyncio")
+
+
+def naming(*servers: str) -> str:
+    """The words that name several servers."""
+    return " ".join(f"--intermediate {server}" for server in servers)
 
 
 def chosen_by(words: str, monkeypatch: pytest.MonkeyPatch, data: Path) -> PeerOptions:
@@ -57,6 +63,14 @@ def chosen_by(words: str, monkeypatch: pytest.MonkeyPatch, data: Path) -> PeerOp
         (f"peer --pin {PIN} --intermediate 10.0.0.1:65536", "'10.0.0.1:65536' is not an address"),
         (f"peer --pin {PIN} --intermediate 10.0.0.1:0", "has port 0"),
         (f"peer --pin {PIN} --intermediate 0.0.0.0:1", "stands for every address"),
+        (f"peer {naming('10.0.0.1:1', '10.0.0.1:1')}", "The server 10.0.0.1:1 is named twice"),
+        (
+            f"peer {naming('localhost:1', '127.0.0.1:1')}",
+            "localhost:1 and 127.0.0.1:1 are the same server",
+        ),
+        (f"peer {naming('10.0.0.1:1', 'nonsense')}", "'nonsense' is not an address"),
+        (f"peer {naming(*[f'10.0.0.1:{n}' for n in (1, 2, 3, 4)])}", "a peer can have 1 to 3"),
+        (f"peer --pin {PIN} --pin sha256:abc", "is not a key fingerprint"),
         (f"peer --pin {PIN} --cert only.pem", "--cert and --key belong together"),
         (f"peer --pin {PIN} --only {'ab' * 15}", "is no peer id of 32 hexadecimal digits"),
         (f"peer --pin {PIN} --only {'xy' * 16}", "is no peer id of 32 hexadecimal digits"),
@@ -98,10 +112,44 @@ def test_a_bug_is_told_as_one_and_traced_with_debug(
 
 
 def test_a_host_name_is_looked_up() -> None:
-    assert resolve("localhost:4433").port == 4433
-    assert resolve("[::1]:4433") == SocketAddress("::1", 4433)
+    assert {address.port for address in resolve("localhost:4433").addresses} == {4433}
+    assert resolve("[::1]:4433").addresses == (SocketAddress("::1", 4433),)
     with pytest.raises(UsageError, match="Cannot find the host"):
         resolve("no.such.host.invalid:4433")
+
+
+def test_a_name_brings_an_address_of_each_family(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = [
+        (socket.AF_INET6, 2, 17, "", ("2001:db8::1", 4433, 0, 0)),
+        (socket.AF_INET6, 2, 17, "", ("2001:db8::2", 4433, 0, 0)),
+        (socket.AF_INET, 2, 17, "", ("203.0.113.1", 4433)),
+        (socket.AF_INET, 2, 17, "", ("203.0.113.2", 4433)),
+    ]
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: found)
+    server = resolve("server.example:4433")
+    assert server == ServerAddress(
+        SocketAddress("203.0.113.1", 4433), SocketAddress("2001:db8::1", 4433)
+    )
+
+
+def test_a_server_without_a_name_is_written_as_its_two_addresses() -> None:
+    text = "203.0.113.1:4433,[2001:db8::1]:4434"
+    assert str(resolve(text)) == text
+    assert resolve("[2001:db8::1]:4434,203.0.113.1:4433") == resolve(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        ("203.0.113.1:4433,203.0.113.2:4433", "several addresses of one family"),
+        ("203.0.113.1:4433,", "not a numeric address|is no"),
+        ("203.0.113.1:4433,[::]:4433", "stands for every address"),
+        ("203.0.113.1:4433,[2001:db8::1]:0", "port 0"),
+    ],
+)
+def test_what_is_no_server_with_two_addresses_is_refused(text: str, fault: str) -> None:
+    with pytest.raises(P2PQuicError, match=fault):
+        resolve(text)
 
 
 @pytest.mark.parametrize(

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from p2pquic import __version__
+from p2pquic.core.addresses import ServerAddress
 from p2pquic.core.errors import P2PQuicError, UsageError
 from p2pquic.core.jitter_buffer import DelayBounds
 from p2pquic.core.preference import InterfacePreference
@@ -28,7 +29,7 @@ from p2pquic.net.resolving import data_directory, resolve
 
 DONE, FAILED, WRONG_USAGE = 0, 1, 2
 STOP_SIGNALS = ("SIGINT", "SIGTERM", "SIGBREAK")  # the last is Ctrl-Break, on Windows alone
-DEFAULT_LISTEN = "0.0.0.0:12345"
+DEFAULT_LISTEN = "[::]:12345"
 DEFAULT_INTERMEDIATE = "127.0.0.1:12345"
 SHORTEST_BUFFER, LONGEST_BUFFER = 20, 2000  # ms: one frame; what nobody would call a talk
 LONGEST_WAIT = 86_400  # seconds, a day
@@ -104,7 +105,7 @@ def _run_peer(options: argparse.Namespace) -> int:
     with _identity(options) as (identity, is_lasting):
         return run_peer(
             PeerOptions(
-                intermediate=options.intermediate,
+                intermediate=options.intermediate or [DEFAULT_INTERMEDIATE],
                 pin=options.pin,
                 role=options.role,
                 room=options.room,
@@ -127,11 +128,12 @@ def _run_peer(options: argparse.Namespace) -> int:
 
 def _check_words_of_peer(options: argparse.Namespace) -> None:
     """Say what is wrong with them before a key is made or a sound card asked."""
-    resolve(options.intermediate)
     InterfacePreference.parse(options.prefer, options.avoid)
+    from p2pquic.api.named_servers import choose_pins, find_servers
     from p2pquic.trust.known_servers import KnownServers
 
-    KnownServers(data_directory()).choose_pin(options.intermediate, options.pin)
+    names = options.intermediate or [DEFAULT_INTERMEDIATE]
+    find_servers(choose_pins(names, options.pin, KnownServers(data_directory())), resolve)
 
 
 @contextmanager
@@ -150,10 +152,10 @@ def _identity(options: argparse.Namespace) -> Iterator[tuple[Identity, bool]]:
 
 
 def _run_monitor(options: argparse.Namespace) -> int:
-    destination = None if options.intermediate is None else resolve(options.intermediate).host
+    server = ServerAddress() if options.intermediate is None else resolve(options.intermediate)
     from p2pquic.net.monitor.watch import watch_addresses
 
-    return watch_addresses(destination)
+    return watch_addresses([address.host for address in server.addresses])
 
 
 def _run_doctor(options: argparse.Namespace) -> int:
@@ -254,7 +256,11 @@ def _add_intermediate(commands: Commands, traced: argparse.ArgumentParser) -> No
         "intermediate", parents=[traced], help="introduce peers, and relay while they need it"
     )
     command.add_argument(
-        "--listen", metavar="HOST:PORT", default=DEFAULT_LISTEN, help="default: %(default)s"
+        "--listen",
+        metavar="HOST:PORT",
+        default=DEFAULT_LISTEN,
+        help="one address, or one of IPv4 and one of IPv6 with a comma between (default: "
+        "%(default)s, which is every address of both)",
     )
     command.add_argument("--cert", metavar="FILE", help="PEM certificate; made if missing")
     command.add_argument("--key", metavar="FILE", help="its PEM key; made if missing")
@@ -266,13 +272,19 @@ def _add_peer(commands: Commands, traced: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--intermediate",
         metavar="HOST:PORT",
-        default=DEFAULT_INTERMEDIATE,
-        help="the server (default: %(default)s)",
+        action="append",
+        default=[],
+        help="the server: a name, an address, or one of IPv4 and one of IPv6 with a comma between; "
+        "give it again for others, the same to everybody in the room, which then stand in for each "
+        f"other (default: {DEFAULT_INTERMEDIATE})",
     )
     command.add_argument(
         "--pin",
         metavar="sha256:HEX",
-        help="the server's key, as it prints it (default: the key it had when first met)",
+        action="append",
+        default=[],
+        help="the server's key, as it prints it; repeated if each server has its own (default: the "
+        "key it had when first met)",
     )
     command.add_argument("--role", choices=("sender", "receiver", "both"), default="both")
     command.add_argument("--room", metavar="NAME", default="lobby", help="default: %(default)s")

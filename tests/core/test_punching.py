@@ -140,3 +140,28 @@ def test_families_are_not_mixed() -> None:
     punching.set_locals([WLAN], now=0.0)
     punching.set_remotes([SocketAddress("2001:db8::1", 1)], now=0.0)
     assert punching.deadline is None
+
+
+def test_of_both_families_each_is_probed_from_its_own_sockets() -> None:
+    ours, theirs = LocalSocket("2001:db8:1::2", 4000, "wlan0"), SocketAddress("2001:db8::1", 4001)
+    punching = Punching()
+    punching.set_locals([WLAN, ours], now=0.0)
+    punching.set_remotes([THEIRS, theirs], now=0.0)
+    assert set(punching.due(0.0)) == {Pair(WLAN, THEIRS), Pair(ours, theirs)}
+
+
+def test_an_address_that_stands_for_nobody_out_there_is_never_probed() -> None:
+    ours = LocalSocket("2001:db8:1::2", 4000, "wlan0")
+    hostile = (
+        "127.0.0.1",
+        "169.254.1.1",
+        "::1",
+        "fe80::1",
+        "ff02::1",
+        "::ffff:10.0.0.1",
+        "fd00::1",
+    )
+    punching = Punching()
+    punching.set_locals([WLAN, ours], now=0.0)
+    punching.set_remotes([SocketAddress(host, 53) for host in hostile], now=0.0)
+    assert punching.due(0.0) == []

@@ -8,7 +8,7 @@ import random
 
 import pytest
 
-from p2pquic.core.addresses import LocalSocket, SocketAddress
+from p2pquic.core.addresses import LocalSocket, ServerAddress, SocketAddress
 from p2pquic.core.path import DirectPath, PathAddress, RelayPath
 from p2pquic.core.selector import (
     EQUALLY_FAST,
@@ -19,12 +19,20 @@ from p2pquic.core.selector import (
     is_ours_alone,
 )
 
-RELAY = RelayPath(b"session1", SocketAddress("198.51.100.4", 12345))
+RELAY = RelayPath(b"session1", ServerAddress.of(SocketAddress("198.51.100.4", 12345)))
 WLAN = DirectPath(LocalSocket("192.168.1.2", 4000, "wlan0"), SocketAddress("198.51.100.3", 4001))
 RMNET = DirectPath(LocalSocket("192.168.2.2", 4000, "rmnet0"), SocketAddress("198.51.100.3", 4001))
 
+OTHER_RELAY = RelayPath(b"session2", ServerAddress.of(SocketAddress("198.51.100.5", 4433)))
 relay = Candidate(RELAY, proven=True, rtt=0.030)
 relay_unmeasured = Candidate(RELAY, proven=True)
+
+
+def other_relay(rtt: float) -> Candidate:
+    """Another server's."""
+    return Candidate(OTHER_RELAY, proven=True, rtt=rtt)
+
+
 wlan = Candidate(WLAN, proven=True, rtt=0.040)
 wlan_unproven = Candidate(WLAN, proven=False)
 wlan_slow = Candidate(WLAN, proven=True, rtt=0.300)
@@ -54,6 +62,17 @@ TABLE = [
         [wlan_unproven, rmnet],
         0,
         RMNET,
+    ),
+    ("a relay nearer by less than the gain", RELAY, [relay, other_relay(0.022)], True, None),
+    ("a nearer relay", RELAY, [relay, other_relay(0.019)], True, OTHER_RELAY),
+    ("a nearer relay, seen by the other end", RELAY, [relay, other_relay(0.019)], False, None),
+    ("of two relays the nearer", WLAN, [other_relay(0.040), relay], False, RELAY),
+    (
+        "a relay that does not answer is last",
+        WLAN,
+        [relay_unmeasured, other_relay(0.3)],
+        False,
+        OTHER_RELAY,
     ),
     ("a fast relay does not take a direct call back", WLAN, [wlan_slow, relay], True, None),
 ]
@@ -286,6 +305,20 @@ COMPANIONS = [
         WLAN,
         "wlan0",
         [by("rmnet0", RMNET, rtt=0.300), by("rmnet0", RELAY, rtt=0.010)],
+        [],
+    ),
+    (
+        "another server's relay by another interface before one by the same",
+        RELAY,
+        "wlan0",
+        [by("rmnet0", WLAN), by("rmnet0", OTHER_RELAY, rtt=0.300)],
+        [],
+    ),
+    (
+        "another server's relay by the same interface",
+        RELAY,
+        "wlan0",
+        [by("wlan0", OTHER_RELAY)],
         [],
     ),
     (

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from p2pquic.cli import main
-from p2pquic.core.addresses import SocketAddress
+from p2pquic.core.addresses import ServerAddress, SocketAddress
 from p2pquic.doctor import command, network
 from p2pquic.doctor.command import run_doctor
 from p2pquic.doctor.finding import Finding
@@ -127,7 +127,7 @@ def test_a_signal_ends_it_and_the_program_it_waits_for(number: int, tmp_path: Pa
 @pytest.mark.lab
 @pytest.mark.slow
 def test_on_this_machine_each_check_says_something(capsys: pytest.CaptureFixture[str]) -> None:
-    run_doctor([], [], lambda _: SocketAddress("127.0.0.1", 1))
+    run_doctor([], [], lambda _: ServerAddress.of(SocketAddress("127.0.0.1", 1)))
     said = capsys.readouterr().out
     for word in ("Python", "Clock:", "GStreamer", "Lab", "ddress", "no server was named"):
         assert word in said

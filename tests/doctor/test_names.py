@@ -6,17 +6,17 @@ import threading
 
 import pytest
 
-from p2pquic.core.addresses import SocketAddress, parse_socket_address
+from p2pquic.core.addresses import ServerAddress, SocketAddress, parse_socket_address
 from p2pquic.core.errors import InvalidAddressError, UsageError
 from p2pquic.doctor.names import look_up
 
 GOOD = SocketAddress("192.0.2.1", 1)
 
 
-def resolve(text: str) -> SocketAddress:
+def resolve(text: str) -> ServerAddress:
     if text.startswith("unknown"):
         raise UsageError(f"Cannot find the host {text!r}.")
-    return parse_socket_address(text)
+    return ServerAddress.of(parse_socket_address(text))
 
 
 def test_a_name_that_is_not_found_is_a_problem_unless_another_is() -> None:
@@ -36,7 +36,7 @@ def test_what_is_no_name_at_all_is_the_callers_mistake() -> None:
 def test_a_silent_resolver_is_not_waited_for() -> None:
     release = threading.Event()
 
-    def hang(text: str) -> SocketAddress:
+    def hang(text: str) -> ServerAddress:
         release.wait()
         return resolve(text)
 

@@ -34,7 +34,7 @@ def examine(
         try:
             for driver in drivers:
                 listen = driver.sockets.listen(SocketAddress("127.0.0.1", 0))
-                driver.run(IntermediateSession(listen, SERVER, bytes(32), os.urandom))
+                driver.run(IntermediateSession([listen], SERVER, bytes(32), os.urandom))
                 addresses.append(listen.address)
             return await check_network([*addresses, *others()], pins)
         finally:

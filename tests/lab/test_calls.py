@@ -74,6 +74,16 @@ def test_the_call_survives_the_move(name: str, quic_role: QuicRole, tmp_path: Pa
     assert "rmnet0" in last.path
 
 
+def test_from_ipv4_to_ipv6_the_relay_bridges(tmp_path: Path) -> None:
+    scenario = scenario_named("ipv4-to-ipv6")
+    traces, passages = call(scenario, tmp_path)
+    for passage, limit in zip(passages, LIMITS["relay-only"], strict=True):
+        assert passage.gap - passage.outage <= limit + STALL, passage
+        assert passage.lost == 0, passage
+    last = [entry.record for entry in traces[MOVER] if isinstance(entry.record, PathSelected)][-1]
+    assert (last.path, last.remote_address[0]) == ("relay/rmnet0", "[")
+
+
 def test_without_a_change_nothing_comes_twice(tmp_path: Path) -> None:
     scenario = dataclasses.replace(scenario_named("start-together"), settle=1.0, aftermath=1.0)
     traces, passages = call(scenario, tmp_path)

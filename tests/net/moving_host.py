@@ -189,10 +189,14 @@ class Report:
             await self._changed.wait()
 
 
-async def ip(command: str) -> None:
-    child = await asyncio.create_subprocess_exec("ip", *command.split())
-    if await child.wait() != 0:
+async def ip(command: str) -> str:
+    child = await asyncio.create_subprocess_exec(
+        "ip", *command.split(), stdout=asyncio.subprocess.PIPE
+    )
+    output, _ = await child.communicate()
+    if child.returncode != 0:
         raise RuntimeError(f"ip {command} failed")
+    return output.decode()
 
 
 def leaves_by_its_interface(address: LocalAddress) -> bool:
@@ -221,7 +225,7 @@ async def walk(name: str) -> int:
     for command in ("link set lo up", *setup):
         await ip(command)
     report = Report()
-    monitor = create_monitor(SERVER, report.take)
+    monitor = create_monitor([SERVER], report.take)
     monitor.start()
     for command, expected in steps:
         await ip(command)

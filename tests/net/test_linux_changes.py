@@ -81,7 +81,7 @@ def follow(
     monkeypatch.setattr(linux, "KernelTables", lambda: kernel)
 
     async def test() -> None:
-        monitor = linux.LinuxMonitor(SERVER, kernel.take)
+        monitor = linux.LinuxMonitor([SERVER], kernel.take)
         monitor.start()
         try:
             await walk()

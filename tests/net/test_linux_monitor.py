@@ -9,7 +9,7 @@ import sys
 
 import pytest
 
-from tests.net import moving_host
+from tests.net import many_addresses, moving_host
 
 UNSHARE = ["unshare", "--net"] if os.geteuid() == 0 else ["unshare", "--net", "--map-root-user"]
 
@@ -43,3 +43,24 @@ def test_a_gateway_that_prohibits_does_no_harm_to_our_sockets() -> None:
     )
     assert visit.stdout, visit.stderr
     assert json.loads(visit.stdout) == [3, [], "welcome"]
+
+
+@pytest.mark.lab
+@pytest.mark.slow
+def test_of_ipv6_addresses_each_is_used_when_the_kernel_lets_it_be_bound() -> None:
+    """Not while tentative, at once if optimistic, a temporary one before the stable."""
+    walk = subprocess.run(
+        [*UNSHARE, sys.executable, "-m", many_addresses.__name__],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert walk.returncode == 0, walk.stderr
+    told = json.loads(walk.stdout)
+    assert told["binding while tentative"] == "EADDRNOTAVAIL"
+    assert told["tentative, seconds"] > 0.5
+    assert "optimistic" in told["its flags"], "detection still ran"
+    assert told["optimistic, seconds"] < told["tentative, seconds"]
+    assert told["local route"] == "waited for"
+    assert told["temporary"] == "preferred until deprecated, and kept until gone"

@@ -6,7 +6,7 @@ import asyncio
 import selectors
 import socket
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import pytest
 
@@ -117,7 +117,7 @@ def watch(
 
 
 def polling(on_change: Callable[[Usable], None]) -> PollingMonitor:
-    return PollingMonitor(SERVER, on_change)
+    return PollingMonitor([SERVER], on_change)
 
 
 @pytest.mark.parametrize(
@@ -158,17 +158,17 @@ def test_interfaces_that_cannot_be_read_change_nothing_until_they_can(host: Host
     host.has(WIFI)
     broken = False
 
-    def read(destination: str | None) -> Tables:
+    def read(destinations: Sequence[str]) -> Tables:
         if broken:
             raise OSError
-        return read_tables(destination)
+        return read_tables(destinations)
 
     def break_down(begin: bool) -> None:
         nonlocal broken
         broken = begin
 
     reports = watch(
-        lambda on_change: PollingMonitor(SERVER, on_change, read),
+        lambda on_change: PollingMonitor([SERVER], on_change, read),
         (1.01, lambda: break_down(True)),
         (1.02, lambda: host.has(CELLULAR)),
         (3.01, lambda: break_down(False)),
@@ -179,8 +179,8 @@ def test_interfaces_that_cannot_be_read_change_nothing_until_they_can(host: Host
 
 def test_a_server_on_this_machine_is_reached_over_loopback(host: Host) -> None:
     host.has(WIFI)
-    assert watch(lambda told: PollingMonitor("127.0.0.1", told)) == [(0.0, (LOOPBACK,))]
-    assert watch(lambda told: PollingMonitor(WIFI.host, told)) == [
+    assert watch(lambda told: PollingMonitor(["127.0.0.1"], told)) == [(0.0, (LOOPBACK,))]
+    assert watch(lambda told: PollingMonitor([WIFI.host], told)) == [
         (0.0, (LocalAddress(WIFI.host, "lo"),))
     ]
 
@@ -201,7 +201,7 @@ def test_macos_is_looked_at_when_it_speaks_and_not_more_often_than_is_decent(
     host.has(WIFI)
     with kernels:
         reports = watch(
-            lambda on_change: MacMonitor(SERVER, on_change),
+            lambda on_change: MacMonitor([SERVER], on_change),
             (1.5, move),
             (2.9, lambda: host.has(WIFI)),  # which nobody announces
         )
@@ -219,7 +219,7 @@ def test_who_hurries_again_waits_a_little(host: Host) -> None:
     monitors: list[PollingMonitor] = []
 
     def create(on_change: Callable[[Usable], None]) -> PollingMonitor:
-        monitors.append(PollingMonitor(SERVER, on_change, interval=1.0))
+        monitors.append(PollingMonitor([SERVER], on_change, interval=1.0))
         return monitors[0]
 
     def move(to: LocalAddress) -> None:

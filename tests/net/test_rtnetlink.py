@@ -71,6 +71,14 @@ def test_a_deprecated_address_is_known_by_its_flag() -> None:
     assert parse_address(body).deprecated
 
 
+@pytest.mark.parametrize("family", [socket.AF_INET6, socket.AF_INET])
+def test_the_flag_of_a_temporary_address_means_something_else_in_ipv4(family: int) -> None:
+    packed = socket.inet_pton(family, "2001:db8::7" if family == socket.AF_INET6 else "192.0.2.7")
+    body = struct.pack("=BBBBI", family, 24, rtnetlink.IFA_F_TEMPORARY, 0, 7)
+    body += attribute(rtnetlink.IFA_ADDRESS, packed)
+    assert parse_address(body).temporary == (family == socket.AF_INET6)
+
+
 def header(length: int = 0, *, kind: int = rtnetlink.RTN_UNICAST, flags: int = 0) -> bytes:
     return struct.pack("=BBBBBBBBI", socket.AF_INET, length, 0, 0, 254, 3, 0, kind, flags)
 

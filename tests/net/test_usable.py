@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 import ipaddress
 from typing import Any
 
 import pytest
 
+from p2pquic.core.addresses import LocalAddress
 from p2pquic.net.monitor.usable import InterfaceAddress, Link, Route, usable_addresses
 
 LO = Link(1, "lo", running=True)
@@ -33,8 +35,11 @@ def usable(
     routes: tuple[Route, ...] = (WIFI_DEFAULT, CELLULAR_DEFAULT),
     links: tuple[Link, ...] = (LO, WIFI, CELLULAR),
     destination: str | None = SERVER,
+    in_use: tuple[str, ...] = (),
 ) -> list[str]:
-    found = usable_addresses(links, [*LOOPBACKS, *addresses], routes, destination)
+    destinations = () if destination is None else (destination,)
+    before = [LocalAddress(*each.split("%")) for each in in_use]
+    found = usable_addresses(links, [*LOOPBACKS, *addresses], routes, destinations, before)
     return [str(address) for address in found]
 
 
@@ -185,12 +190,12 @@ def test_a_vpn_to_an_office_alone_carries_no_call_elsewhere() -> None:
     ]
 
 
-def test_a_unique_local_address_comes_after_a_global_one() -> None:
+def test_a_unique_local_address_gives_way_to_a_global_one() -> None:
     unique_local, global_one = InterfaceAddress("fd00::5", 2), InterfaceAddress("2001:db8::5", 2)
     found = usable(
         unique_local, global_one, routes=(route("::/0", 2),), destination="2001:db8:ffff::1"
     )
-    assert found == ["2001:db8::5%wlan0", "fd00::5%wlan0"]
+    assert found == ["2001:db8::5%wlan0"]
 
 
 def test_several_addresses_of_a_link_are_all_usable() -> None:
@@ -217,3 +222,82 @@ def test_without_a_destination_a_default_route_of_any_family_counts() -> None:
         "192.168.1.7%wlan0",
         "2001:db8:1::5%rmnet0",
     ]
+
+
+# ---- two families, and the many addresses of IPv6 ------------------------------------------------
+
+SERVER_6 = "2001:db8:ffff::1"
+DEFAULT_6 = (route("::/0", 2, 600), route("::/0", 3, 700))
+STABLE = InterfaceAddress("2001:db8:1::5", 2)
+PRIVATE = InterfaceAddress("2001:db8:1::abcd", 2, temporary=True)
+NEXT_PRIVATE = InterfaceAddress("2001:db8:1::ef01", 2, temporary=True)
+UNIQUE_LOCAL = InterfaceAddress("fd00::5", 2)
+
+
+def test_a_server_of_both_families_is_reached_by_both_in_the_order_of_the_routes() -> None:
+    mobile_6 = InterfaceAddress("2001:db8:3::5", 3)
+    found = usable_addresses(
+        (LO, WIFI, CELLULAR),
+        [HOME, STABLE, mobile_6],
+        (WIFI_DEFAULT, *DEFAULT_6),
+        (SERVER, SERVER_6),
+    )
+    assert [str(each) for each in found] == [
+        "192.168.1.7%wlan0",
+        "2001:db8:1::5%wlan0",
+        "2001:db8:3::5%rmnet0",
+    ]
+
+
+@pytest.mark.parametrize("order", [1, -1])
+@pytest.mark.parametrize(
+    ("addresses", "best"),
+    [
+        pytest.param((STABLE, PRIVATE), PRIVATE, id="temporary before stable"),
+        pytest.param((STABLE, UNIQUE_LOCAL), STABLE, id="global before unique local"),
+        pytest.param(
+            (dataclasses.replace(PRIVATE, deprecated=True), STABLE),
+            STABLE,
+            id="preferred before deprecated",
+        ),
+        pytest.param(
+            (dataclasses.replace(PRIVATE, tentative=True), STABLE),
+            STABLE,
+            id="a tentative one is not there yet",
+        ),
+    ],
+)
+def test_of_the_ipv6_addresses_of_an_interface_the_best_is_used(
+    addresses: tuple[InterfaceAddress, ...], best: InterfaceAddress, order: int
+) -> None:
+    assert usable(*addresses[::order], routes=DEFAULT_6, destination=SERVER_6) == [
+        f"{best.host}%wlan0"
+    ]
+
+
+@pytest.mark.parametrize("deprecated", [False, True])
+def test_what_was_the_best_stays_usable_after_the_new_best_while_it_is_valid(
+    deprecated: bool,
+) -> None:
+    before = (f"{PRIVATE.host}%wlan0",)
+    old = dataclasses.replace(PRIVATE, deprecated=deprecated)
+    assert usable(
+        NEXT_PRIVATE, old, STABLE, routes=DEFAULT_6, destination=SERVER_6, in_use=before
+    ) == [f"{NEXT_PRIVATE.host}%wlan0", *before]
+    assert usable(NEXT_PRIVATE, STABLE, routes=DEFAULT_6, destination=SERVER_6, in_use=before) == [
+        f"{NEXT_PRIVATE.host}%wlan0"
+    ]
+
+
+def test_of_those_that_were_the_best_only_the_last_is_kept() -> None:
+    oldest = InterfaceAddress("2001:db8:1::1111", 2, temporary=True, deprecated=True)
+    old = dataclasses.replace(PRIVATE, deprecated=True)
+    before = (f"{PRIVATE.host}%wlan0", f"{oldest.host}%wlan0")
+    assert usable(
+        oldest, old, NEXT_PRIVATE, routes=DEFAULT_6, destination=SERVER_6, in_use=before
+    ) == [f"{NEXT_PRIVATE.host}%wlan0", f"{PRIVATE.host}%wlan0"]
+
+
+def test_a_server_on_this_machine_is_reached_by_both_loopbacks() -> None:
+    found = usable_addresses((LO, WIFI), [*LOOPBACKS, HOME], [WIFI_DEFAULT], ("127.0.0.1", "::1"))
+    assert [str(each) for each in found] == ["127.0.0.1%lo", "::1%lo"]

@@ -11,7 +11,7 @@ import itertools
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from p2pquic.core.addresses import LocalSocket, SocketAddress
+from p2pquic.core.addresses import LocalSocket, ServerAddress, SocketAddress
 from p2pquic.core.path import DirectPath, PathAddress, RelayPath
 from p2pquic.quic import events
 from p2pquic.quic.config import ConnectionConfig
@@ -32,7 +32,7 @@ def direct(own: str, other: str) -> DirectPath:
 
 def relay() -> RelayPath:
     """The relay path, which both ends call the same."""
-    return RelayPath(b"session1", SocketAddress("server", 1))
+    return RelayPath(b"session1", ServerAddress.of(SocketAddress("server", 1)))
 
 
 @dataclass

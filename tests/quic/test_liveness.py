@@ -97,12 +97,19 @@ def test_on_the_selected_path_an_acknowledgement_rides_on_the_next_datagram() ->
     assert len(pair.client.seen(events.DatagramAcknowledged)) == 1
 
 
-def test_an_acknowledgement_that_rode_beside_the_selected_path_is_still_owed_on_it() -> None:
+@pytest.mark.parametrize("beside", ["ping", "copy"])
+def test_an_acknowledgement_that_rode_beside_the_selected_path_is_still_owed_on_it(
+    beside: str,
+) -> None:
     pair = pair_with_standby()
     pair.cut(pair.server, HOME)  # what rides there arrives nowhere
     pair.client.connection.send_datagram(b"frame", "frame", relay(), pair.now)
     pair.run(pair.now + 0.031)
-    ping(pair, pair.server, HOME)
+    if beside == "ping":
+        ping(pair, pair.server, HOME)
+    else:  # our own builder makes that packet
+        pair.server.connection.send_datagram(b"copy", "copy", HOME, pair.now)
+        pair.step(pair.server)
     pair.server.connection.send_datagram(b"answer", "answer", relay(), pair.now)
     pair.run(pair.now + 0.031)
     assert [event.tag for event in pair.client.seen(events.DatagramAcknowledged)] == ["frame"]

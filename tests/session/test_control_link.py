@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import heapq
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import pytest
 
 from p2pquic.core.actions import SendDatagram
-from p2pquic.core.addresses import LocalSocket, SocketAddress
+from p2pquic.core.addresses import LocalSocket, ServerAddress
 from p2pquic.core.events import DatagramReceived, DeadlinePassed
 from p2pquic.quic.identity import Identity
 from p2pquic.session.control_connection import HURRY_LIMIT, PROBE_INTERVAL
@@ -33,7 +33,7 @@ class World:
         self,
         *sockets: LocalSocket,
         server_key: Identity | None = None,
-        pin: Callable[[Identity], bytes | None] = lambda server: server.key_hash,
+        pins: Callable[[Identity], Sequence[bytes]] = lambda server: [server.key_hash],
         advice: str = "",
     ) -> None:
         self.now = 1000.0
@@ -46,11 +46,11 @@ class World:
         self._air: list[tuple[float, int, LocalSocket, bytes, bool]] = []
         self._order = itertools.count()
         self.server_key = server_key or Identity.generate()
-        self.server = IntermediateSession(LISTEN, self.server_key, SECRET, counting_entropy())
+        self.server = IntermediateSession([LISTEN], self.server_key, SECRET, counting_entropy())
         self.link = ControlLink(
-            LISTEN.address,
+            ServerAddress.of(LISTEN.address),
             Identity.generate(),
-            ServerKey(pin(self.server_key), advice),
+            ServerKey(pins(self.server_key), advice),
             Register(PROTOCOL_VERSION, "room", "both"),
         )
         self.link.set_sockets(sockets, self.now)
@@ -214,9 +214,9 @@ def test_a_server_that_does_not_answer_for_a_second_is_asked_on_every_path() -> 
 
 def test_before_the_server_is_known_there_is_nothing_to_hurry() -> None:
     link = ControlLink(
-        SocketAddress("198.51.100.4", 4433),
+        ServerAddress.of(LISTEN.address),
         Identity.generate(),
-        ServerKey(bytes(32)),
+        ServerKey([bytes(32)]),
         Register(PROTOCOL_VERSION, "room", "both"),
     )
     link.hurry(0.0)
@@ -254,7 +254,7 @@ def test_what_was_said_into_a_dead_path_is_said_again_with_the_move(speaker: str
 
 
 def test_without_a_pin_the_first_key_is_trusted_and_told_once() -> None:
-    world = World(WLAN, pin=lambda _: None)
+    world = World(WLAN, pins=lambda _: [])
     assert world.link.key.take_newly_trusted() == world.server_key.key_hash
     assert world.link.key.take_newly_trusted() is None
 
@@ -265,16 +265,24 @@ def test_a_pinned_key_is_not_news() -> None:
 
 def test_another_key_than_the_pin_is_refused_with_both_keys_and_advice() -> None:
     other = Identity.generate()
-    world = World(WLAN, pin=lambda _: other.key_hash, advice="Look into the file.")
+    world = World(WLAN, pins=lambda _: [other.key_hash], advice="Look into the file.")
     assert world.link.failure is not None
     for part in (other.fingerprint, world.server_key.fingerprint, "was refused", "Look into"):
         assert part in world.link.failure
     assert world.link.key.take_newly_trusted() is None
 
 
+def test_of_several_pins_the_one_it_had_first_is_the_servers_own() -> None:
+    other = Identity.generate()
+    world = World(WLAN, pins=lambda server: [server.key_hash, other.key_hash])
+    assert world.link.failure is None
+    assert world.link.key.accepts(world.server_key.key_hash)
+    assert not world.link.key.accepts(other.key_hash)
+
+
 def test_a_key_that_the_server_shows_and_does_not_hold_is_not_trusted() -> None:
     impostor = Identity(Identity.generate().private_key, Identity.generate().certificate)
-    world = World(WLAN, server_key=impostor, pin=lambda _: None)
+    world = World(WLAN, server_key=impostor, pins=lambda _: [])
     assert world.link.key.take_newly_trusted() is None
     assert world.link.failure is not None
     assert "0x133" in world.link.failure  # RFC 8446 4.4.3: decrypt_error, for a wrong signature

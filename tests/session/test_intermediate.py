@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from p2pquic.core.actions import Action, SendDatagram
-from p2pquic.core.addresses import LocalSocket, SocketAddress
+from p2pquic.core.addresses import LocalSocket, ServerAddress, SocketAddress
 from p2pquic.core.events import DatagramReceived, DeadlinePassed, HangUpRequested
 from p2pquic.core.path import DirectPath
 from p2pquic.core.trace import Closed
@@ -34,7 +34,7 @@ STRANGER = SocketAddress("203.0.113.5", 999)
 
 
 def server() -> IntermediateSession:
-    return IntermediateSession(LISTEN, Identity.generate(), bytes(32), os.urandom)
+    return IntermediateSession([LISTEN], Identity.generate(), bytes(32), os.urandom)
 
 
 def first_packet() -> bytes:
@@ -84,14 +84,16 @@ class Room:
     def __init__(self) -> None:
         self.now = 1000.0
         self.identity = Identity.generate()
-        self.server = IntermediateSession(LISTEN, self.identity, bytes(32), os.urandom)
+        self.server = IntermediateSession([LISTEN], self.identity, bytes(32), os.urandom)
         self.links: dict[LocalSocket, ControlLink] = {}
         self.told: dict[LocalSocket, list[ToPeer]] = {}
 
     def join(self, identity: Identity, instance: bytes) -> LocalSocket:
         """A link of its own, by a socket of its own, which names it."""
         hello = Register(PROTOCOL_VERSION, "room", "both", instance)
-        link = ControlLink(LISTEN.address, identity, ServerKey(self.identity.key_hash), hello)
+        link = ControlLink(
+            ServerAddress.of(LISTEN.address), identity, ServerKey([self.identity.key_hash]), hello
+        )
         socket = LocalSocket("192.0.2.1", 5000 + len(self.links), "eth0")
         self.links[socket], self.told[socket] = link, []
         link.set_sockets([socket], self.now)

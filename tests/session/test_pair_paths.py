@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import pytest
 
-from p2pquic.core.addresses import LocalSocket, SocketAddress
+from p2pquic.core.addresses import LocalSocket, ServerAddress, SocketAddress
 from p2pquic.core.path import DirectPath, PathAddress, RelayPath
 from p2pquic.session.pair_paths import FRESH, MOST_STRAWS, PairPaths
-from p2pquic.session.relay_route import RelayRoute
+from p2pquic.session.relay_route import Hearing, RelayRoute
+from p2pquic.session.relay_routes import RelayRoutes
 from p2pquic.session.relay_switch import RelaySwitch
 from p2pquic.wire.signaling import RelayOpened
 from tests.quic.pair import Pair, relay
 from tests.session.relay_world import ALICE, BOB, SECRET, counting_entropy
 
-SERVER = SocketAddress("server", 1)
+SERVER = ServerAddress.of(SocketAddress("server", 1))
 THERE = SocketAddress("10.0.0.2", 1000)
 WLAN = LocalSocket("10.0.1.1", 1000, "wlan0")
 RMNET = LocalSocket("10.0.2.1", 1000, "rmnet0")
@@ -26,15 +27,18 @@ RELAY: PathAddress = relay()
 
 
 def paths_of(
-    *sockets: LocalSocket, server_hears: LocalSocket | None = WLAN
+    *sockets: LocalSocket,
+    server_hears: LocalSocket | None = WLAN,
+    server: ServerAddress | None = None,
 ) -> tuple[PairPaths, RelayRoute]:
     """A call whose relay session is open, with these sockets."""
     grant, _ = RelaySwitch(SECRET, counting_entropy()).open_session(ALICE, BOB, 0.0)
-    route = RelayRoute(SERVER)
-    route.move(server_hears)
+    relays = RelayRoutes([server or SERVER])
+    (route,) = relays
+    route.move(Hearing(server_hears))
     route.open(RelayOpened(BOB, *grant))
     route.path = RelayPath(b"session1", SERVER)  # what the pair of engines calls it
-    paths = PairPaths(route)
+    paths = PairPaths(relays)
     paths.sockets = sockets
     return paths, route
 
@@ -84,23 +88,49 @@ def test_the_relay_is_spoken_to_by(
     doubtful: bool,
     legs: tuple[LocalSocket, ...],
 ) -> None:
-    paths, _ = paths_of(*sockets)
-    assert tuple(paths.legs(selected, hot=hot, doubtful=doubtful)) == legs
+    paths, route = paths_of(*sockets)
+    assert tuple(paths.legs(route, selected, hot=hot, doubtful=doubtful)) == legs
+
+
+@pytest.mark.parametrize(
+    ("selected", "hot", "doubtful", "legs"),
+    [
+        pytest.param(BY_WLAN, False, False, (WLAN,), id="one, usually"),
+        pytest.param(RELAY, False, True, (WLAN, RMNET_V6, WLAN_V6), id="in doubt"),
+        pytest.param(RELAY, True, False, (WLAN, RMNET_V6), id="hot: another interface first"),
+        pytest.param(BY_WLAN, True, False, (RMNET_V6,), id="hot, beside a direct path"),
+    ],
+)
+def test_a_server_of_both_families_is_spoken_to_by_one_leg_of_each_other_interface_and_family(
+    selected: PathAddress, hot: bool, doubtful: bool, legs: tuple[LocalSocket, ...]
+) -> None:
+    """Of two spare sockets on another interface the preferred, and the other family of our own."""
+    sockets = (WLAN, WLAN_V6, RMNET_V6, RMNET)
+    both = ServerAddress.of(*SERVER.addresses, SocketAddress("2001:db8:f::1", 1))
+    paths, route = paths_of(*sockets, server=both)
+    assert tuple(paths.legs(route, selected, hot=hot, doubtful=doubtful)) == legs
+    assert paths.standby_legs(route) == [RMNET_V6, WLAN_V6]
 
 
 @pytest.mark.parametrize("doubtful", [True, False])
 @pytest.mark.parametrize("hot", [True, False])
 def test_nobody_speaks_to_a_server_that_hears_us_nowhere(hot: bool, doubtful: bool) -> None:
-    paths, _ = paths_of(*ALL, server_hears=None)
-    assert tuple(paths.legs(RELAY, hot=hot, doubtful=doubtful)) == ()
+    paths, route = paths_of(*ALL, server_hears=None)
+    assert tuple(paths.legs(route, RELAY, hot=hot, doubtful=doubtful)) == ()
+
+
+def test_with_another_servers_relay_beside_it_one_leg_is_enough_also_in_hot_manner() -> None:
+    paths, route = paths_of(*ALL)
+    assert tuple(paths.legs(route, RELAY, hot=True, doubtful=False, alone=False)) == (WLAN,)
+    assert tuple(paths.legs(route, RELAY, hot=True, doubtful=True, alone=False)) == ALL
 
 
 def test_a_usual_leg_that_was_not_heard_since_the_doubt_is_not_alone() -> None:
     paths, route = paths_of(*ALL)
     route.doubt(5.0)
-    assert tuple(paths.legs(BY_RMNET, hot=False, doubtful=False)) == ALL
-    route.move(RMNET)
-    assert tuple(paths.legs(BY_RMNET, hot=False, doubtful=False)) == (RMNET,)
+    assert tuple(paths.legs(route, BY_RMNET, hot=False, doubtful=False)) == ALL
+    route.move(Hearing(RMNET))
+    assert tuple(paths.legs(route, BY_RMNET, hot=False, doubtful=False)) == (RMNET,)
 
 
 # ---- candidates, refuges, straws -----------------------------------------------------------------
@@ -239,10 +269,10 @@ def test_the_refuge_that_delivers_is_enough_and_only_as_long_as_it_does() -> Non
 
 
 def test_every_other_interface_is_a_standby_leg() -> None:
-    paths, _ = paths_of(WLAN, WLAN_AGAIN, RMNET, RMNET_V6, ETH)
-    assert paths.standby_legs() == [RMNET, ETH]
-    nowhere, _ = paths_of(WLAN, RMNET, server_hears=None)
-    assert nowhere.standby_legs() == []
+    paths, route = paths_of(WLAN, WLAN_AGAIN, RMNET, RMNET_V6, ETH)
+    assert paths.standby_legs(route) == [RMNET, ETH]
+    nowhere, route = paths_of(WLAN, RMNET, server_hears=None)
+    assert nowhere.standby_legs(route) == []
 
 
 def test_in_doubt_a_path_whose_answer_is_overdue_is_not_proven() -> None:

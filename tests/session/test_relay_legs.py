@@ -23,6 +23,7 @@ from p2pquic.wire.relay_frame import (
 SESSION, KEY, TICKET = b"session!", b"k" * 32, b"ticket"
 WLAN = LocalSocket("192.0.2.1", 5000, "wlan0")
 WLAN_6 = LocalSocket("2001:db8::1", 5000, "wlan0")
+WLAN_AGAIN = LocalSocket("192.0.2.9", 5000, "wlan0")
 RMNET = LocalSocket("203.0.113.7", 5000, "rmnet0")
 OTHERS = [LocalSocket(f"198.51.100.{n}", 5000, f"eth{n}") for n in range(4)]
 
@@ -58,17 +59,18 @@ def test_a_packet_goes_out_once_per_selected_socket_each_on_its_leg() -> None:
     assert decode(data_1).verify(KEY, Direction.TO_SERVER)
 
 
-def test_an_interface_is_one_leg_and_its_preferred_socket_is_taken() -> None:
+def test_an_interface_is_one_leg_of_each_family_and_its_preferred_socket_is_taken() -> None:
     ours = legs()
-    ours.select([WLAN_6, RMNET, WLAN])
-    assert ours.selected == [WLAN_6, RMNET]
+    ours.select([WLAN, RMNET, WLAN_AGAIN, WLAN_6])
+    assert ours.selected == [WLAN, RMNET, WLAN_6]
+    assert [decode(data).leg for _, data in ours.wrap(b"quic")] == [0, 1, 2]
 
 
 def test_an_interface_keeps_its_leg_when_its_address_changes() -> None:
     ours = legs()
     ours.select([WLAN])
     ((_, before),) = ours.wrap(b"quic")
-    ours.select([WLAN_6])
+    ours.select([WLAN_AGAIN])
     ((_, after),) = ours.wrap(b"quic")
     assert decode(before).leg == decode(after).leg
     assert decode(after).sequence == decode(before).sequence + 1

@@ -7,7 +7,7 @@ import itertools
 import pytest
 
 from p2pquic.core.actions import SendDatagram
-from p2pquic.core.addresses import LocalSocket, SocketAddress
+from p2pquic.core.addresses import LocalSocket, ServerAddress, SocketAddress
 from p2pquic.quic.identity import Identity
 from p2pquic.session.pair_config import PairConfig
 from p2pquic.session.pair_session import PairSession
@@ -15,6 +15,7 @@ from p2pquic.session.relay_legs import RelayLegs
 from p2pquic.session.relay_route import (
     FIRST_ANNOUNCE_WAIT,
     LONGEST_ANNOUNCE_WAIT,
+    Hearing,
     RelayRoute,
 )
 from p2pquic.session.relay_switch import RelaySwitch
@@ -37,14 +38,21 @@ class Callee:
         me = "f" * len(identity.peer_id)
         other = "0" * len(identity.peer_id)
         config = PairConfig(
-            me, Member(other, "both"), SERVER, True, True, "hedged", "auto", give_up=60.0
+            me,
+            Member(other, "both"),
+            (ServerAddress.of(SERVER),),
+            True,
+            True,
+            "hedged",
+            "auto",
+            give_up=60.0,
         )
         self.switch = RelaySwitch(SECRET, counting_entropy())
         grant, self.grant_of_caller = self.switch.open_session(me, other, self.now)
         self.session = PairSession(config, identity, counting_entropy(), self.now)
         sockets = () if local is None else (local,)
-        self.session.set_sockets(sockets, local, self.now)
-        self.session.open_relay(RelayOpened(other, *grant), self.now)
+        self.session.set_sockets(sockets, {ServerAddress.of(SERVER): Hearing(local)}, self.now)
+        self.session.open_relay(ServerAddress.of(SERVER), RelayOpened(other, *grant), self.now)
 
     def sends(self) -> list[SendDatagram]:
         sends = self.session.flush(self.now)
@@ -56,7 +64,7 @@ class Callee:
         """What the relay sends reaches us."""
         for address, data in datagrams:
             if address == WLAN.address:
-                self.session.on_relay_frame(WLAN, data, now)
+                self.session.on_relay_frame(WLAN, SERVER, data, now)
 
     def run(self, until: float) -> list[float]:
         """Let time pass; when it announced itself."""
@@ -97,14 +105,14 @@ def test_once_a_packet_of_the_other_end_came_it_is_silent() -> None:
 def test_where_the_server_hears_us_nowhere_nothing_is_announced() -> None:
     callee = Callee(local=None)
     assert callee.run(10.0) == []
-    callee.session.set_sockets((RMNET,), RMNET, callee.now)
+    callee.session.set_sockets((RMNET,), {ServerAddress.of(SERVER): Hearing(RMNET)}, callee.now)
     assert callee.run(10.05) == [10.0]
 
 
 def test_from_a_new_socket_it_announces_itself_at_once() -> None:
     callee = Callee()
     callee.run(3.0)
-    callee.session.set_sockets((RMNET,), RMNET, callee.now)
+    callee.session.set_sockets((RMNET,), {ServerAddress.of(SERVER): Hearing(RMNET)}, callee.now)
     (announcement,) = callee.sends()
     assert announcement.local == RMNET
 
@@ -112,7 +120,7 @@ def test_from_a_new_socket_it_announces_itself_at_once() -> None:
 def test_when_its_only_socket_goes_it_falls_silent() -> None:
     callee = Callee()
     callee.run(0.05)
-    callee.session.set_sockets((), None, callee.now)
+    callee.session.set_sockets((), {ServerAddress.of(SERVER): Hearing(None)}, callee.now)
     assert callee.run(10.0) == []
 
 
@@ -126,8 +134,8 @@ def leg_lives(route: RelayRoute) -> bool:
 def test_a_leg_in_doubt_has_to_be_heard_again() -> None:
     switch = RelaySwitch(SECRET, counting_entropy())
     grant, _ = switch.open_session(ALICE, "0b" * 16, 0.0)
-    route = RelayRoute(SERVER)
-    route.move(WLAN)
+    route = RelayRoute(ServerAddress.of(SERVER))
+    route.move(Hearing(WLAN))
     route.open(RelayOpened("0b" * 16, *grant))
     assert leg_lives(route), "nobody doubts it"
     (announcement,) = route.announce(1.0)
@@ -138,5 +146,5 @@ def test_a_leg_in_doubt_has_to_be_heard_again() -> None:
     assert leg_lives(route)
     route.doubt(3.0)
     assert not leg_lives(route)
-    route.move(RMNET)
+    route.move(Hearing(RMNET))
     assert leg_lives(route), "the doubt was about another leg"

@@ -12,7 +12,7 @@ CELLULAR = LocalSocket("192.168.2.2", 4000, "rmnet0")
 
 
 def reserve(*sockets: LocalSocket, avoid: str = "rmnet*") -> Reserve:
-    made = Reserve(InterfacePreference(avoid=(avoid,)), family=4)
+    made = Reserve(InterfacePreference(avoid=(avoid,)), families={4})
     made.set_sockets(sockets)
     return made
 

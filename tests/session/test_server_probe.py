@@ -72,7 +72,7 @@ class Foreigner(Nobody):
 
 
 def server() -> IntermediateSession:
-    return IntermediateSession(LISTEN, IDENTITY, SECRET, counting_entropy())
+    return IntermediateSession([LISTEN], IDENTITY, SECRET, counting_entropy())
 
 
 def ask(there: Machine, *sockets: LocalSocket) -> tuple[list[Answer], float]:

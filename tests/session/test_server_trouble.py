@@ -141,7 +141,7 @@ def test_a_server_that_comes_back_with_another_key_is_refused_and_the_call_goes_
     call = Call("break-before-make")
     (listen,) = call.server.sockets.values()
     other = Identity.generate()
-    call.server.program = lambda: IntermediateSession(listen, other, bytes(32), os.urandom)
+    call.server.program = lambda: IntermediateSession([listen], other, bytes(32), os.urandom)
     call.away_for(3.0)
     call.run_for(5.0)
     for host in (call.mover, call.other):

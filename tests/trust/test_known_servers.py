@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from p2pquic.api.named_servers import choose_pins, find_servers
+from p2pquic.core.addresses import ServerAddress, SocketAddress
 from p2pquic.core.errors import UsageError
 from p2pquic.quic.identity import parse_fingerprint
 from p2pquic.trust.known_servers import KnownServers, OtherKeyError
@@ -31,7 +33,7 @@ def test_a_server_is_known_after_the_first_contact(tmp_path: Path) -> None:
     servers.trust(SERVER, KEY)
     pin = servers.pin(SERVER.upper())
     assert pin is not None
-    assert pin.key_hash == bytes.fromhex("ab" * 32)
+    assert pin.key_hashes == (bytes.fromhex("ab" * 32),)
     assert f"line 1 of {tmp_path / 'new' / 'known_servers'}" in pin.advice
     assert servers.pin("music.example:4433") is None, "another port is another server"
     file = tmp_path / "new" / "known_servers"
@@ -89,12 +91,26 @@ def test_processes_do_not_lose_each_others_servers(tmp_path: Path) -> None:
 
 def test_a_pin_that_is_told_wins_over_the_key_that_is_known(tmp_path: Path) -> None:
     known = KnownServers(tmp_path)
-    assert known.choose_pin(SERVER, None) is None
+    assert known.choose_pin(SERVER, []) is None
     known.trust(SERVER, KEY)
-    remembered, told = known.choose_pin(SERVER, None), known.choose_pin(SERVER, OTHER_KEY)
+    remembered, told = known.choose_pin(SERVER, []), known.choose_pin(SERVER, [OTHER_KEY, KEY])
     assert remembered is not None
     assert told is not None
-    assert (remembered.key_hash, told.key_hash) == (
-        parse_fingerprint(KEY),
-        parse_fingerprint(OTHER_KEY),
-    )
+    assert remembered.key_hashes == (parse_fingerprint(KEY),)
+    assert told.key_hashes == (parse_fingerprint(OTHER_KEY), parse_fingerprint(KEY))
+
+
+def test_each_of_several_servers_has_the_key_it_had_or_any_that_is_told(tmp_path: Path) -> None:
+    known = KnownServers(tmp_path)
+    known.trust(SERVER, KEY)
+    addresses = {
+        SERVER: ServerAddress.of(SocketAddress("10.0.0.1", 1)),
+        "10.0.0.2:1": ServerAddress.of(SocketAddress("10.0.0.2", 1)),
+    }
+    servers = find_servers(choose_pins(list(addresses), [], known), addresses.__getitem__)
+    assert list(servers) == list(addresses)
+    assert servers[SERVER].pins == (parse_fingerprint(KEY),)
+    assert not servers["10.0.0.2:1"].pins
+    told = choose_pins(list(addresses), [KEY, OTHER_KEY], known)
+    for server in find_servers(told, addresses.__getitem__).values():
+        assert set(server.pins) == {parse_fingerprint(KEY), parse_fingerprint(OTHER_KEY)}

@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -20,6 +20,7 @@ from types import TracebackType
 from p2pquic.api.connection import Connection
 from p2pquic.api.errors import ConnectionLostError, NotReachedError
 from p2pquic.api.event_queues import EventQueue, EventQueues, R
+from p2pquic.api.named_servers import choose_pins, find_servers
 from p2pquic.core.application import News, Request
 from p2pquic.core.errors import UsageError
 from p2pquic.core.events import MediaPacketReady, Requested, Resilience, ResilienceChosen
@@ -45,10 +46,8 @@ from p2pquic.session.peer_session import PeerSession
 from p2pquic.trust.known_servers import KnownServers, OtherKeyError, Pin
 from p2pquic.wire.signaling import Role
 
-JOIN_TIME = (
-    8.0  # seconds for a server to answer: its name, its handshake and some lost packets; less
-)
-# than the 10 after which the session gives it up in its own words
+JOIN_TIME = 8.0  # seconds for a server to answer: its name, its handshake and some lost packets.
+# Less than the session's own patience of 10 s: who joins is told in one way alone.
 
 OnEvent = Callable[[Entry], None]
 
@@ -58,8 +57,7 @@ class RoomOptions:
     """What `join` was asked for."""
 
     room: str
-    intermediate: str
-    pin: Pin | None
+    pins: Mapping[str, Pin | None]
     role: Role
     identity: Identity
     audio: MediaSink
@@ -72,6 +70,12 @@ class RoomOptions:
     known_servers: KnownServers
     timeout: float
     on_event: OnEvent
+
+
+def _listed(words: str | Sequence[str] | None) -> Sequence[str]:
+    if words is None:
+        return ()
+    return (words,) if isinstance(words, str) else words
 
 
 class NoAudio:
@@ -90,8 +94,8 @@ class NoAudio:
 def join(
     room: str,
     *,
-    intermediate: str,
-    pin: str | None = None,
+    intermediate: str | Sequence[str],
+    pin: str | Sequence[str] | None = None,
     role: Role = "both",
     identity: Identity | None = None,
     audio: MediaSink | None = None,
@@ -110,9 +114,11 @@ def join(
 
     Args:
         room: Its name; whoever says the same name to the same server is in it.
-        intermediate: The server, as HOST:PORT.
-        pin: The server's key, as it prints it ("sha256:..."). Without it the key is taken on trust
-            at the first contact and remembered in `folder`.
+        intermediate: The server, as HOST:PORT: a name, an address, or one of IPv4 and one of IPv6
+            with a comma between. Or some servers, the same for everybody in the room, which stand
+            in for each other.
+        pin: The server's key, as it prints it ("sha256:..."), or those of all servers. Without it
+            keys are taken on trust at the first contact and remembered in `folder`.
         role: What is done with audio. Two members who share none are not connected; without audio
             leave it at "both".
         identity: Who you are to the others; without one, somebody new.
@@ -136,8 +142,7 @@ def join(
     return Room(
         RoomOptions(
             room=room,
-            intermediate=intermediate,
-            pin=known_servers.choose_pin(intermediate, pin),
+            pins=choose_pins(_listed(intermediate), _listed(pin), known_servers),
             role=role,
             identity=identity or Identity.generate(),
             audio=audio or NoAudio(),
@@ -172,6 +177,7 @@ class Room:
         self._has_left = False
         self._resilience = options.resilience
         self._driver: Driver | None = None
+        self._servers: dict[str, str] = {}  # by address, as they were named
         self._close_monitor: Callable[[], None] = lambda: None
 
     async def __aenter__(self) -> Room:
@@ -183,7 +189,7 @@ class Room:
             await self.leave("the server did not answer")
             raise NotReachedError(
                 self._fault
-                or f"The server at {self._options.intermediate} did not answer within "
+                or f"The server at {' or '.join(self._options.pins)} did not answer within "
                 f"{self._options.timeout:g} s. Is it running, and does a firewall let UDP through?"
             ) from None
         except BaseException:
@@ -209,11 +215,10 @@ class Room:
         if self._driver is not None:
             raise RuntimeError("a room is joined once: call join again for another")
         options = self._options
-        intermediate = await asyncio.to_thread(resolve, options.intermediate)
+        servers = await asyncio.to_thread(find_servers, options.pins, resolve)
+        self._servers = {str(server.address): name for name, server in servers.items()}
         config = PeerConfig(
-            intermediate=intermediate,
-            pin=None if options.pin is None else options.pin.key_hash,
-            pin_advice="" if options.pin is None else options.pin.advice,
+            servers=tuple(servers.values()),
             role=options.role,
             room=options.room,
             resilience=options.resilience,
@@ -226,7 +231,8 @@ class Room:
         self._driver = driver = Driver(self._take_entry, self._take_news)
         driver.on_finished(self._finish)
         self._session = PeerSession(config, options.identity, os.urandom)
-        monitor = create_monitor(intermediate.host, driver.follow)
+        hosts = [each.host for server in config.servers for each in server.address.addresses]
+        monitor = create_monitor(hosts, driver.follow)
         self._close_monitor = monitor.close
         driver.run(self._session, options.audio)
         monitor.start()
@@ -348,8 +354,8 @@ class Room:
                 self._members.pop(peer, None)
             case Connected(remote):
                 self._begin(remote)
-            case ServerTrusted(_, fingerprint):
-                self._trust(fingerprint, entry.t)
+            case ServerTrusted(address, fingerprint):
+                self._trust(address, fingerprint, entry.t)
         remote = getattr(record, "remote", "")
         if remote in self._connections:  # after it was begun
             self._connections[remote]._take_record(record)
@@ -392,10 +398,10 @@ class Room:
             self._changed.clear()
             await self._changed.wait()
 
-    def _trust(self, fingerprint: str, now: float) -> None:
+    def _trust(self, address: str, fingerprint: str, now: float) -> None:
         """Remember the key of a server met for the first time; a full disk ends nothing."""
         try:
-            self._options.known_servers.trust(self._options.intermediate, fingerprint)
+            self._options.known_servers.trust(self._servers[address], fingerprint)
         except OtherKeyError as error:
             self.fail(error)
         except UsageError as error:

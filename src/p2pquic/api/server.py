@@ -14,12 +14,13 @@ from pathlib import Path
 from types import TracebackType
 
 from p2pquic.api.errors import ConnectionLostError
-from p2pquic.core.addresses import SocketAddress
+from p2pquic.core.addresses import LocalSocket, ServerAddress, SocketAddress
 from p2pquic.core.errors import UsageError
 from p2pquic.core.trace import Entry, Listening
 from p2pquic.net import clock
 from p2pquic.net.driver import Driver
 from p2pquic.net.resolving import look_up
+from p2pquic.net.udp import UdpSockets, has_ipv6
 from p2pquic.quic.identity import Identity
 from p2pquic.session.intermediate_session import IntermediateSession
 from p2pquic.trust.server_identity import (
@@ -39,7 +40,8 @@ def serve(
     """Prepare a server; `async with` starts and stops it.
 
     Args:
-        listen: The UDP address to listen on, as HOST:PORT; port 0 for any.
+        listen: The UDP address to listen on, as HOST:PORT, or one of IPv4 and one of IPv6 with a
+            comma between; port 0 for any. `[::]` alone is every address, of IPv4 as well.
         certificate: The file of its certificate (PEM), made if it is not there.
         key: The file of its key (PEM). Without both, the server is somebody new at every start:
             peers that trusted it before refuse it.
@@ -59,7 +61,7 @@ class Server:
 
     def __init__(
         self,
-        listen: SocketAddress,
+        listen: ServerAddress,
         certificate: Path | None,
         key: Path | None,
         on_event: Callable[[Entry], None],
@@ -77,12 +79,12 @@ class Server:
             secret = load_or_create_secret(self._files[1].with_suffix(".secret"))
         self._driver = driver = Driver(self._on_event)
         try:
-            listen = driver.sockets.listen(self._listen)
+            listen = _listen(driver.sockets, self._listen)
         except BaseException:
             driver.close()
             raise
-        self.address = str(listen.address)
-        """Where it listens, as HOST:PORT."""
+        self.address = str(ServerAddress.of(*(each.address for each in listen)))
+        """Where it listens, as HOST:PORT, or of both families with a comma between."""
         self.fingerprint = identity.fingerprint
         """Its key, in the form that a pin has."""
         driver.record(Listening(self.address, self.fingerprint))
@@ -123,3 +125,17 @@ class Server:
         if finish.failed:
             raise ConnectionLostError(finish.reason)
         return finish.reason
+
+
+def _listen(sockets: UdpSockets, wanted: ServerAddress) -> list[LocalSocket]:
+    """One socket per family, for what arrives at an IPv6 socket looks different as IPv4.
+
+    Raises:
+        UsageError: an address cannot be listened on.
+    """
+    if wanted.ipv6 is None or wanted.ipv6.host != "::" or wanted.ipv4 is not None:
+        return [sockets.listen(address) for address in wanted.addresses]
+    first = sockets.listen(SocketAddress("0.0.0.0", wanted.ipv6.port))
+    if not has_ipv6():
+        return [first]
+    return [first, sockets.listen(SocketAddress("::", first.port))]

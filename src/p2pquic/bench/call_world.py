@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from time import process_time
 
 from p2pquic.core.actions import Log, SendDatagram
-from p2pquic.core.addresses import LocalSocket
+from p2pquic.core.addresses import LocalSocket, ServerAddress
 from p2pquic.core.events import (
     DatagramReceived,
     DeadlinePassed,
@@ -31,7 +31,7 @@ from p2pquic.core.trace import Entry, FrameReceived, PathSelected, to_line
 from p2pquic.quic.identity import Identity
 from p2pquic.session.intermediate_session import IntermediateSession
 from p2pquic.session.pair_config import RelayUse
-from p2pquic.session.peer_config import PeerConfig
+from p2pquic.session.peer_config import PeerConfig, Server
 from p2pquic.session.peer_session import PeerSession
 
 FRAME_CADENCE = 0.020  # seconds
@@ -87,9 +87,10 @@ class CallWorld:
         self._next_frame = self.now
         self._frames = 0
         identity = Identity.generate()
-        session = IntermediateSession(SERVER, identity, os.urandom(32), os.urandom)
+        session = IntermediateSession([SERVER], identity, os.urandom(32), os.urandom)
         self.server = Host(session, SERVER)
-        config = PeerConfig(SERVER.address, identity.key_hash, "both", "bench", relay=relay)
+        server = Server(ServerAddress.of(SERVER.address), (identity.key_hash,))
+        config = PeerConfig((server,), "both", "bench", relay=relay)
         self.peers = tuple(
             Host(
                 PeerSession(config, Identity.generate(), os.urandom),

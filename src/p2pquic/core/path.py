@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from p2pquic.core.addresses import LocalSocket, SocketAddress
+from p2pquic.core.addresses import LocalSocket, ServerAddress, SocketAddress
 from p2pquic.core.trace import PathKind
 
 
@@ -34,7 +34,7 @@ class RelayPath(NamedTuple):
     """Through a session at an intermediate server, by whichever leg is selected."""
 
     session: bytes
-    server: SocketAddress
+    server: ServerAddress
 
     @property
     def kind(self) -> PathKind:

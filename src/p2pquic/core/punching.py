@@ -18,7 +18,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from p2pquic.core.addresses import LocalSocket, SocketAddress
+from p2pquic.core.addresses import LocalSocket, SocketAddress, can_lead
 
 FAST_INTERVAL = 0.020  # seconds between the first probes of a pair: one frame of audio
 FAST_PROBES = 15  # 300 ms: two one-way trips by the slow way of signaling, and some
@@ -150,8 +150,8 @@ class Punching:
             for local in self._locals:
                 pair = Pair(local, remote)
                 if (
-                    local.family == remote.family
-                    and pair not in self._pairs
+                    pair not in self._pairs
                     and len(self._pairs) < MOST_PAIRS
+                    and can_lead(local.host, remote.host)
                 ):
                     self._pairs[pair] = _Probing(now)

@@ -26,7 +26,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from p2pquic.core.path import DirectPath, PathAddress
+from p2pquic.core.path import DirectPath, PathAddress, RelayPath
 
 SWITCH_GAIN = 0.010  # seconds of RTT a rival must win by; less would flap with jitter
 EQUALLY_FAST = 0.005  # seconds of RTT a path by the kernel's favourite may lose by; so much less
@@ -173,8 +173,8 @@ def companions(
 ) -> list[PathAddress]:
     """The proven paths that can live when `current`, by `interface`, dies; the best first.
 
-    Another interface of ours shares least; after it another address of the other end, or the
-    relay beside a direct path. What shares all of that is no companion.
+    Another interface of ours shares least; after it another address of the other end, the relay
+    beside a direct path, or another server's. What shares all of that is no companion.
     """
     scored = [
         (_independence(current, interface, candidate), candidate)
@@ -193,6 +193,8 @@ def _independence(current: PathAddress, interface: str, other: Candidate) -> int
     apart = 2 * (other.interface != interface)
     if isinstance(current, DirectPath) and isinstance(other.path, DirectPath):
         return apart + (current.remote.host != other.path.remote.host)
+    if isinstance(current, RelayPath) and isinstance(other.path, RelayPath):
+        return apart or int(current.server != other.path.server)
     return apart or int(current.kind != other.path.kind)
 
 

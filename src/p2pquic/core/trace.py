@@ -47,12 +47,13 @@ class ServerTrusted(Record):
 
 @dataclass(frozen=True)
 class Registered(Record):
-    """The server accepted us into a room and saw us at `observed`."""
+    """The server at `server` accepted us into a room and saw us at `observed`."""
 
     event = "registered"
     peer: str
     room: str
     observed: str
+    server: str = ""
 
 
 @dataclass(frozen=True)

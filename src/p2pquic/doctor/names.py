@@ -6,14 +6,14 @@ import time
 from collections.abc import Callable, Sequence
 from threading import Thread
 
-from p2pquic.core.addresses import SocketAddress
+from p2pquic.core.addresses import ServerAddress, SocketAddress
 from p2pquic.core.errors import InvalidAddressError, P2PQuicError
 from p2pquic.doctor.finding import Finding, Level
 
 LOOKUP_LIMIT = 3.0  # seconds for all names together
 
-Resolve = Callable[[str], SocketAddress]
-"""Makes HOST:PORT an address. Raises UsageError."""
+Resolve = Callable[[str], ServerAddress]
+"""Makes HOST:PORT addresses. Raises UsageError."""
 
 
 def look_up(
@@ -31,8 +31,8 @@ def look_up(
     for lookup in lookups:
         lookup.join(max(0.0, deadline - time.monotonic()))
         match lookup.outcome:
-            case SocketAddress() as address:
-                addresses.append(address)
+            case ServerAddress() as server:
+                addresses += server.addresses
             case InvalidAddressError() as error:
                 raise error
             case P2PQuicError() as error:
@@ -50,7 +50,7 @@ class _Lookup(Thread):
     def __init__(self, host_and_port: str, resolve: Resolve) -> None:
         super().__init__(daemon=True)
         self.host_and_port = host_and_port
-        self.outcome: SocketAddress | P2PQuicError | None = None
+        self.outcome: ServerAddress | P2PQuicError | None = None
         self._resolve = resolve
         self.start()
 

@@ -26,9 +26,9 @@ UNEXPECTED = b"\0"  # a datagram that our server ignores
 
 async def check_network(servers: Sequence[SocketAddress], pins: Sequence[bytes]) -> list[Finding]:
     """Addresses of this machine and, if any are given, the servers and the NATs before them."""
-    destinations: list[str | None] = [server.host for server in servers]
+    destinations: list[list[str]] = [[server.host] for server in servers]
     usable = list(
-        dict.fromkeys(each for host in destinations or [None] for each in usable_addresses(host))
+        dict.fromkeys(each for hosts in destinations or [[]] for each in usable_addresses(hosts))
     )
     answers = await ask(servers, usable)
     heard = {answer.server for answer in answers if answer.heard}
@@ -41,10 +41,10 @@ async def check_network(servers: Sequence[SocketAddress], pins: Sequence[bytes])
     ]
 
 
-def usable_addresses(destination: str | None) -> tuple[LocalAddress, ...]:
-    """What a call to `destination` would use now, preferred first; needs a running loop."""
+def usable_addresses(destinations: Sequence[str]) -> tuple[LocalAddress, ...]:
+    """What a call to a server would use now, preferred first; needs a running loop."""
     reported: list[tuple[LocalAddress, ...]] = []
-    monitor = create_monitor(destination, reported.append)
+    monitor = create_monitor(destinations, reported.append)
     try:
         monitor.start()
     finally:

@@ -75,10 +75,12 @@ def sentence(entry: Entry) -> str | None:
 
 def _invitation(server: p2pquic.Server) -> str:
     """The command that brings a peer here."""
-    host, _, port = server.address.rpartition(":")
-    address = f"ADDRESS-OF-THIS-MACHINE:{port}" if host in WILDCARDS else server.address
+    named: dict[str, None] = {}  # once, if it listens on every address of both families
+    for address in server.address.split(","):
+        host, _, port = address.rpartition(":")
+        named[f"ADDRESS-OF-THIS-MACHINE:{port}" if host in WILDCARDS else address] = None
     return (
         "A peer joins with:\n"
-        f"  p2pquic peer --intermediate {address} --pin {server.fingerprint} "
+        f"  p2pquic peer --intermediate {','.join(named)} --pin {server.fingerprint} "
         "--role receiver --room NAME"
     )

@@ -13,13 +13,16 @@ from p2pquic.core.errors import UsageError
 from p2pquic.lab.neighbourhoods import CELLULAR_BEHIND_CARRIER, NEIGHBOURHOODS
 from p2pquic.lab.scenarios import (
     CELLULAR,
+    DATA_CENTRE,
     HOME,
     MOVER,
     OTHER,
     PORT_RESTRICTED,
+    SERVER,
     SYMMETRIC,
     WIFI,
     Change,
+    Families,
     Host,
     Interface,
     Link,
@@ -306,6 +309,63 @@ _NEIGHBOURS = (
     ),
 )
 
+
+def _speaking(families: Families, access: Interface) -> Interface:
+    """The same access network with other families of IP; IPv6 behind a stateful firewall."""
+    return dataclasses.replace(access, families=families)
+
+
+_SERVER_OF_BOTH = Host(SERVER, (_speaking("both", DATA_CENTRE),))
+
+_FAMILIES = (
+    Scenario(
+        "both-ipv6",
+        "Both sides have IPv6 alone, behind firewalls; Wi-Fi dies, then cellular is there.",
+        topology=Topology(
+            mover=Host(MOVER, (_speaking("IPv6", WIFI), _speaking("IPv6", CELLULAR))),
+            other=Host(OTHER, (_speaking("IPv6", HOME),)),
+            server=_SERVER_OF_BOTH,
+        ),
+        moves=(_WIFI_TO_CELLULAR,),
+    ),
+    Scenario(
+        "one-side-dual",
+        "The mover has IPv4 and IPv6 on both networks, the other side IPv6 alone.",
+        topology=Topology(
+            mover=Host(MOVER, (_speaking("both", WIFI), _speaking("both", CELLULAR))),
+            other=Host(OTHER, (_speaking("IPv6", HOME),)),
+            server=_SERVER_OF_BOTH,
+        ),
+        moves=(_WIFI_TO_CELLULAR,),
+    ),
+    Scenario(
+        "both-dual",
+        "Both sides have IPv4 and IPv6 on every network; Wi-Fi dies, then cellular is there.",
+        topology=Topology(
+            mover=Host(MOVER, (_speaking("both", WIFI), _speaking("both", CELLULAR))),
+            other=Host(OTHER, (_speaking("both", HOME),)),
+            server=_SERVER_OF_BOTH,
+        ),
+        moves=(_WIFI_TO_CELLULAR,),
+    ),
+    Scenario(
+        "ipv4-to-ipv6",
+        "Wi-Fi has IPv4 alone, cellular IPv6, the other side IPv4: then the relay bridges them.",
+        topology=Topology(
+            mover=Host(MOVER, (WIFI, _speaking("IPv6", CELLULAR))), server=_SERVER_OF_BOTH
+        ),
+        moves=(_WIFI_TO_CELLULAR,),
+    ),
+    Scenario(
+        "ipv4-to-ipv6-and-back",
+        "The same, and back to Wi-Fi six seconds later: direct again.",
+        topology=Topology(
+            mover=Host(MOVER, (WIFI, _speaking("IPv6", CELLULAR))), server=_SERVER_OF_BOTH
+        ),
+        moves=(_WIFI_TO_CELLULAR, break_before_make(gone="rmnet0", come="wlan0", after=6.0)),
+    ),
+)
+
 SCENARIOS: dict[str, Scenario] = {
     scenario.name: scenario
     for scenario in (
@@ -315,6 +375,7 @@ SCENARIOS: dict[str, Scenario] = {
         *_INTERFACES,
         *_SILENT,
         *_NEIGHBOURS,
+        *_FAMILIES,
     )
 }
 

@@ -31,6 +31,7 @@ from typing import Literal
 
 from p2pquic.core.events import Resilience
 from p2pquic.lab.changes import Episode
+from p2pquic.lab.nat import can_punch
 from p2pquic.lab.reach import reach
 from p2pquic.lab.scenarios import (
     FRAME_CADENCE,
@@ -62,8 +63,15 @@ class Stand:
     def __init__(self, scenario: Scenario, mover: str, other: str) -> None:
         topology, ends = scenario.topology, (Link(MOVER, mover), Link(OTHER, other))
         server = Link(SERVER, topology.server.interfaces[0].name)
-        self.relayed = scenario.settles_on == "relay" or not reach(topology, *ends).is_direct
-        self.has_open_end = _is_open(topology, *ends) or _is_open(topology, *reversed(ends))
+        one, two = (topology.interfaces[end] for end in ends)
+        ipv4 = one.has_ipv4 and two.has_ipv4
+        ipv6 = one.has_ipv6 and two.has_ipv6
+        guards = one.guard(6), two.guard(6)
+        is_direct = (ipv4 and reach(topology, *ends).is_direct) or (ipv6 and can_punch(*guards))
+        self.relayed = scenario.settles_on == "relay" or not is_direct
+        self.has_open_end = (ipv6 and None in guards) or (
+            ipv4 and (_is_open(topology, *ends) or _is_open(topology, *reversed(ends)))
+        )
         self.to_server = {end.host: topology.delay(end, server) for end in ends}
         self.direct = topology.delay(*ends)
         self.relay = sum(self.to_server.values())

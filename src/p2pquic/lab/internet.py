@@ -17,6 +17,7 @@ import errno
 import gc
 import os
 import select
+import socket
 import statistics
 import sys
 import time
@@ -171,8 +172,8 @@ class _Forwarder:
         now = time.monotonic()
         with suppress(BlockingIOError):  # all taken in
             while packet := os.read(fd, LARGEST_PACKET):
-                if packet[0] >> 4 == 4:  # routers' IPv6 chatter goes nowhere
-                    destination = ".".join(map(str, packet[16:20]))  # RFC 791 section 3.1
+                destination = _destination(packet)
+                if destination is not None:
                     self._links.depart(self._link_of[fd], destination, packet, now)
 
     def _hand_over(self) -> None:
@@ -216,6 +217,14 @@ class _Forwarder:
             late_p99_ms=round(late[len(late) * 99 // 100], 3),
             late_maximum_ms=round(late[-1], 3),
         )
+
+
+def _destination(packet: bytes) -> str | None:
+    """Where an IP packet is to go; None for routers' chatter among themselves, by multicast."""
+    if packet[0] >> 4 == 4:
+        return ".".join(map(str, packet[16:20]))  # RFC 791 section 3.1
+    destination = packet[24:40]  # RFC 8200 section 3
+    return None if destination[0] == 0xFF else socket.inet_ntop(socket.AF_INET6, destination)
 
 
 def _main() -> None:

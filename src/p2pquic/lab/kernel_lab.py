@@ -250,7 +250,10 @@ class _Call:
     def start(self, media: str, secrets: Path) -> None:
         """Start the server, then the other side and the guests, then the mover."""
         (link,) = (link for link in self._scenario.topology.interfaces if link.host == SERVER)
-        address = str(SocketAddress(self._scenario.topology.accesses[link].public, PORT))
+        topology = self._scenario.topology
+        accesses = [topology.accesses[link]] if topology.interfaces[link].has_ipv4 else []
+        accesses += [topology.ipv6_accesses[link]] if link in topology.ipv6_accesses else []
+        address = ",".join(str(SocketAddress(access.public, PORT)) for access in accesses)
         identity = ["--cert", str(secrets / "cert.pem"), "--key", str(secrets / "key.pem")]
         self._start(SERVER, ["intermediate", "--listen", address, *identity])
         server = self._programs[SERVER]

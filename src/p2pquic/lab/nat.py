@@ -108,6 +108,35 @@ def _kept(dependence: Dependence, remote: SocketAddress) -> _RemoteKey:
             return (remote.host, remote.port)
 
 
+class Firewall:
+    """What stands before an IPv6 address: it lets in what answers, and translates nothing."""
+
+    def __init__(self, lifetime: float) -> None:
+        self._lifetime = lifetime
+        self._expiries: dict[tuple[SocketAddress, SocketAddress], float] = {}
+
+    def forget(self) -> None:
+        """Forget whom it let out, as a router does that starts again."""
+        self._expiries.clear()
+
+    def outbound(
+        self, source: SocketAddress, destination: SocketAddress, now: float
+    ) -> SocketAddress:
+        """The address a packet leaves with, which is its own; answers may come in."""
+        self._expiries[source, destination] = now + self._lifetime
+        return source
+
+    def inbound(
+        self, destination: SocketAddress, source: SocketAddress, now: float
+    ) -> SocketAddress | None:
+        """The address a packet reaches, which is the one it was sent to; None if refused."""
+        flow = destination, source
+        if self._expiries.get(flow, now) <= now:
+            return None
+        self._expiries[flow] = now + self._lifetime
+        return destination
+
+
 def can_punch(one: Nat | None, other: Nat | None) -> bool:
     """Whether packets can pass directly between two NATs once both insides have sent (RFC 4787).
 

@@ -3,6 +3,8 @@
     machine's interface --- veth --- lan   nftables, conntrack   wan --- TUN --- the internet
     a shared network ------ TUN ---- lan
 
+IPv6, where there is any, is routed and not translated, behind a firewall that keeps state.
+
 The NAT is the kernel's own masquerade, and it also drops what nobody asked for: an unsolicited
 packet that conntrack remembers would occupy the very flow a punch is about to open and move it to
 another port. It forgets as a router does that starts again: conntrack is emptied, by one netlink
@@ -29,7 +31,7 @@ from p2pquic.lab.namespaces import Namespace
 from p2pquic.lab.scenarios import Access, Link, Nat
 
 HOST_SYSCTLS = {
-    "ipv6/conf/all/disable_ipv6": "1",  # its duplicate address detection would delay everything
+    "ipv6/conf/all/disable_ipv6": "1",  # but for interfaces that are to have it, see `speak_ipv6`
     "ipv6/conf/default/disable_ipv6": "1",
     "ipv4/conf/all/rp_filter": "2",  # loose, as distributions have it: two uplinks are two routes
     "ipv4/conf/default/rp_filter": "2",
@@ -46,6 +48,15 @@ OTHER_PORTS = ((10000, 19999), (20000, 29999))  # in turn, after each forgetting
 # nor any that a kernel hands out by itself (32768 to 60999), which masquerade would keep
 
 SIOCGIFFLAGS, IFF_RUNNING = 0x8913, 0x40  # <linux/sockios.h>, <linux/if.h>
+FIREWALL_RULES = """
+    table ip6 filter {
+        chain input { type filter hook input priority filter; iifname "wan" ct state new drop
+        }
+        chain forward { type filter hook forward priority filter; iifname "wan" ct state new drop
+        }
+    }
+"""
+
 INTERFACE_REQUEST = struct.Struct("=16s H 22x")  # struct ifreq: name, flags
 
 # <linux/netlink.h>, <linux/netfilter/nfnetlink.h>, <linux/netfilter/nfnetlink_conntrack.h>
@@ -64,12 +75,15 @@ class Router:
         UsageError: no NAT of the kernel behaves as asked.
     """
 
-    def __init__(self, link: Link, nat: Nat, access: Access) -> None:
+    def __init__(
+        self, link: Link, nat: Nat, access: Access, ipv6: Access | None, *, firewall: bool
+    ) -> None:
         self._link = link
         self._nat = nat
         self._access = access
         self._forgotten = 0
-        self._rules = nat_rules(nat, access)
+        self._ipv6 = ipv6
+        self._rules = nat_rules(nat, access) + (FIREWALL_RULES if ipv6 and firewall else "")
         self._namespace = Namespace(f"the NAT of {link}")
         self._probe = self._namespace.call(lambda: socket.socket(type=socket.SOCK_DGRAM))
 
@@ -113,6 +127,8 @@ class Router:
             "route add default dev wan",
         )
         router.run(["ip", "-batch", "-"], "\n".join(orders) + "\n")
+        if self._ipv6 is not None:
+            self._route_ipv6(self._ipv6)
         router.run(["nft", "-f", "-"], self._rules)
         lifetime = str(round(self._nat.lifetime))
         router.set_sysctls(
@@ -121,6 +137,16 @@ class Router:
                 "netfilter/nf_conntrack_udp_timeout_stream": lifetime,
             }
         )
+
+    def _route_ipv6(self, access: Access) -> None:
+        speak_ipv6(self._namespace, "lan")
+        speak_ipv6(self._namespace, "wan")
+        self._namespace.set_sysctls({"ipv6/conf/all/forwarding": "1"})
+        orders = (
+            f"address add {access.gateway}/64 dev lan nodad",
+            "route add ::/0 dev wan",
+        )
+        self._namespace.run(["ip", "-batch", "-"], "\n".join(orders) + "\n")
 
     def give_other_ports(self) -> None:
         """Flows that begin from now on leave from ports of another range."""
@@ -131,6 +157,15 @@ class Router:
     def forget(self) -> None:
         """Forget every flow; the next packet of each begins it anew."""
         self._namespace.call(_empty_conntrack)
+
+
+def speak_ipv6(machine: Namespace, interface: str) -> None:
+    """Let an interface have IPv6: the addresses it is given, at once, and nothing else.
+
+    Without duplicate address detection, which takes one or two seconds, and is tested elsewhere.
+    """
+    switches = {"accept_dad": "0", "accept_ra": "0", "addr_gen_mode": "1", "disable_ipv6": "0"}
+    machine.set_sysctls({f"ipv6/conf/{interface}/{name}": on for name, on in switches.items()})
 
 
 def _empty_conntrack() -> None:

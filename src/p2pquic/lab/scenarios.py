@@ -32,6 +32,7 @@ AFTERMATH = 2.5  # seconds that suffice to see what became of every frame
 MOVER, OTHER, SERVER = "mover", "other", "server"  # the names of the three hosts
 WAN, LAN = "wan", "lan"  # the two sides of a shared network's NAT
 
+Families = Literal["IPv4", "IPv6", "both"]  # of IP that an access network carries
 Dependence = Literal["endpoint-independent", "address-dependent", "address-and-port-dependent"]
 Role = Literal["sender", "receiver", "both"]
 QuicRole = Literal["client", "server", "any"]
@@ -92,10 +93,11 @@ class Network:
 class Interface:
     """An interface and the access network behind it; times in seconds, one way.
 
-    `nat` is a NAT of its own; without one the address is public, or of the shared `network` in
-    which it stands. With one, it is the NAT that stands there. Each packet waits `delay` plus a
-    uniform share of `jitter`, so packets pass one another only where jitter is asked for; `loss`
-    is a probability per packet.
+    `nat` is a NAT of its own; without one the IPv4 address is public, or of the shared `network` in
+    which it stands. With one, it is the NAT that stands there. IPv6 has no NAT; with `firewall` a
+    router lets in only what answers, as home routers and cellular networks do (RFC 6092). Each
+    packet waits `delay` plus a uniform share of `jitter`, so packets pass one another only where
+    jitter is asked for; `loss` is a probability per packet.
     """
 
     name: str
@@ -104,6 +106,8 @@ class Interface:
     jitter: float = 0.0
     loss: float = 0.0
     network: Network | None = None
+    families: Families = "IPv4"
+    firewall: bool = True
 
     @property
     def networks(self) -> tuple[Network, ...]:
@@ -115,11 +119,25 @@ class Interface:
             network = network.behind
         return tuple(around)
 
+    @property
+    def has_ipv4(self) -> bool:
+        return self.families != "IPv6"
+
+    @property
+    def has_ipv6(self) -> bool:
+        return self.families != "IPv4"
+
+    def guard(self, family: int) -> Nat | None:
+        """What stands before its address of this family, in the terms of a NAT."""
+        if family == 4:
+            return self.nat
+        return PORT_RESTRICTED if self.firewall else None
+
 
 WIFI = Interface("wlan0", delay=0.010, nat=PORT_RESTRICTED)
 CELLULAR = Interface("rmnet0", delay=0.025, nat=PORT_RESTRICTED)
 HOME = Interface("eth0", delay=0.010, nat=PORT_RESTRICTED)
-DATA_CENTRE = Interface("eth0", delay=0.005, nat=None)
+DATA_CENTRE = Interface("eth0", delay=0.005, nat=None, firewall=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,17 +175,19 @@ class Access(NamedTuple):
 class Topology:
     """The three hosts of a call, each under its own name. The mover has somewhere to move to.
 
-    `guests` are further other sides in the same room, with every interface up.
+    `guests` are further other sides in the same room, with every interface up; `more_servers`
+    further servers that peers may be told of (in the simulator only).
     """
 
     mover: Host = Host(MOVER, (WIFI, CELLULAR))
     other: Host = Host(OTHER, (HOME,))
     server: Host = Host(SERVER, (DATA_CENTRE,))
     guests: tuple[Host, ...] = ()
+    more_servers: tuple[Host, ...] = ()
 
     @property
     def hosts(self) -> tuple[Host, ...]:
-        return (self.mover, self.other, self.server, *self.guests)
+        return (self.mover, self.other, self.server, *self.guests, *self.more_servers)
 
     @property
     def others(self) -> tuple[Host, ...]:
@@ -225,6 +245,23 @@ class Topology:
             gateway = f"192.168.{number}.1"
             accesses[Link(network.name, LAN)] = Access(gateway, None, gateway, network.name)
         return accesses
+
+    @property
+    def ipv6_accesses(self) -> dict[Link, Access]:
+        """The IPv6 addresses of every link that has one, of 2001:db8::/32 (RFC 3849).
+
+        A gateway only where there is a firewall, or a NAT for the other family, to be one.
+        """
+        return {
+            link: _ipv6_access(number, has_router=each.nat is not None or each.firewall)
+            for number, (link, each) in enumerate(self.interfaces.items(), start=1)
+            if each.has_ipv6
+        }
+
+
+def _ipv6_access(number: int, *, has_router: bool) -> Access:
+    address = f"2001:db8:{number:x}::2"
+    return Access(address, f"2001:db8:{number:x}::1" if has_router else None, address)
 
 
 def next_address(access: Access) -> Access:

@@ -19,7 +19,7 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
 from subprocess import PIPE
 from types import TracebackType
@@ -30,8 +30,17 @@ assert sys.platform == "linux", "The lab of real kernels needs Linux."
 from p2pquic.core.errors import UsageError
 from p2pquic.lab.internet import Internet, Report
 from p2pquic.lab.namespaces import CommandFailedError, Namespace, require_programs, stop
-from p2pquic.lab.router import HOST_SYSCTLS, Router
-from p2pquic.lab.scenarios import LAN, WAN, Host, Link, Network, Topology, next_address
+from p2pquic.lab.router import HOST_SYSCTLS, Router, speak_ipv6
+from p2pquic.lab.scenarios import (
+    LAN,
+    WAN,
+    Host,
+    Interface,
+    Link,
+    Network,
+    Topology,
+    next_address,
+)
 
 LINK_LIMIT = 2.0  # seconds for a link to come up; it takes a millisecond or two
 LINK_GLANCE = 0.001  # seconds between two looks at a link that comes up
@@ -56,6 +65,8 @@ class KernelWorld:
     def __init__(self, topology: Topology, links_up: Iterable[Link], seed: int) -> None:
         require_programs()
         self._accesses = topology.accesses
+        self._ipv6_accesses = topology.ipv6_accesses
+        self._has_ipv4 = {link for link, each in topology.interfaces.items() if each.has_ipv4}
         self._metrics = {
             Link(host.name, each.name): FIRST_METRIC + 100 * number
             for host in topology.hosts
@@ -106,11 +117,20 @@ class KernelWorld:
         self._ip[link.host].take_link_up(link.interface)
         if link in self._routers:
             _wait_for(lambda: self._routers[link].is_ready, link)
-        access = self._accesses[link]
-        return self._ip[link.host].apply(
-            f"address add {access.address}/{24 if access.gateway else 32} dev {link.interface}",
-            self._default_route(link),
-        )
+        return self._ip[link.host].apply(*self._addressing(link))
+
+    def _addressing(self, link: Link) -> Iterator[str]:
+        """The orders that give an interface address and route, of each family it has."""
+        to = f"dev {link.interface}"
+        if link in self._has_ipv4:
+            access = self._accesses[link]
+            yield f"address add {access.address}/{24 if access.gateway else 32} {to}"
+            yield self._default_route(link)
+        if link in self._ipv6_accesses:
+            access = self._ipv6_accesses[link]
+            prefix, via = (64, f"via {access.gateway}") if access.gateway else (128, "")
+            yield f"address add {access.address}/{prefix} {to} nodad"
+            yield f"route add ::/0 {via} {to} metric {self._metrics[link]}"
 
     def interface_down(self, link: Link) -> Span:
         """The interface loses link, routes and address; from `start` on nothing passes it."""
@@ -186,7 +206,8 @@ class KernelWorld:
         if network.nat.filtering == "endpoint-independent":
             raise UsageError(f"The lab cannot tell strangers whom they mean in {network.name}.")
         outside, inside = Link(network.name, WAN), Link(network.name, LAN)
-        router = self._routers[outside] = Router(outside, network.nat, self._accesses[outside])
+        access = self._accesses[outside]
+        router = self._routers[outside] = Router(outside, network.nat, access, None, firewall=False)
         stack.callback(router.close)
         self._tuns[outside] = router.open_wan()
         stack.callback(os.close, self._tuns[outside])
@@ -200,19 +221,29 @@ class KernelWorld:
         machine.set_sysctls(HOST_SYSCTLS)
         machine.run(["ip", "link", "set", "lo", "up"])
         for interface in host.interfaces:
-            link = Link(host.name, interface.name)
-            if interface.nat is None:
-                self._tuns[link] = machine.open_tun(interface.name)
-                stack.callback(os.close, self._tuns[link])
-                continue
-            router = Router(link, interface.nat, self._accesses[link])
+            self._build_interface(Link(host.name, interface.name), interface, machine, stack)
+        self._ip[host.name] = _ArmedIp(machine)
+        stack.callback(self._ip[host.name].close)
+
+    def _build_interface(
+        self, link: Link, interface: Interface, machine: Namespace, stack: ExitStack
+    ) -> None:
+        ipv6 = self._ipv6_accesses.get(link)
+        if interface.nat is None:
+            if ipv6 is not None and interface.firewall:
+                raise UsageError(f"The lab cannot build a firewall without a NAT, as at {link}.")
+            self._tuns[link] = machine.open_tun(interface.name)
+            stack.callback(os.close, self._tuns[link])
+        else:
+            access, firewall = self._accesses[link], interface.firewall
+            router = Router(link, interface.nat, access, ipv6, firewall=firewall)
             stack.callback(router.close)
             self._tuns[link] = router.open_wan()
             stack.callback(os.close, self._tuns[link])
             router.connect(machine)
             self._routers[link] = router
-        self._ip[host.name] = _ArmedIp(machine)
-        stack.callback(self._ip[host.name].close)
+        if ipv6 is not None:
+            speak_ipv6(machine, interface.name)
 
 
 class _ArmedIp:

@@ -31,7 +31,7 @@ from typing import Generic, Literal, NamedTuple, TypeVar, assert_never
 
 from p2pquic.core.addresses import LocalAddress, LocalSocket, SocketAddress
 from p2pquic.core.errors import UsageError
-from p2pquic.lab.nat import NatBox
+from p2pquic.lab.nat import Firewall, NatBox
 from p2pquic.lab.scenarios import LAN, WAN, Change, Interface, Link, Topology, next_address
 
 Cargo = TypeVar("Cargo")
@@ -69,6 +69,7 @@ class AccessLinks(Generic[Cargo]):
         self._interfaces = topology.links
         self._segment_of = {link: each.segment for link, each in topology.accesses.items()}
         self._link_of = {(at.segment, at.public): link for link, at in topology.accesses.items()}
+        self._link_of |= {("", at.public): link for link, at in topology.ipv6_accesses.items()}
         self._way_out = {each.name: Link(each.name, LAN) for each in topology.networks}
         self._up: set[Link] = set()
         self._dead_links: set[Link] = set()
@@ -222,13 +223,24 @@ class VirtualInternet:
 
     def __init__(self, topology: Topology, links_up: Iterable[Link], random: Random) -> None:
         self.links: AccessLinks[_Datagram] = AccessLinks(topology, links_up, random)
-        self._accesses = topology.accesses
         self._preferred: dict[str, str] = {}  # by host, the interface that is first in spite of all
-        self._nats = {
-            link: NatBox(each.nat, self._accesses[link].public, random)
-            for link, each in topology.interfaces.items()
+        self._accesses = topology.accesses
+        interfaces, ipv4 = topology.interfaces, topology.accesses
+        self._hosts = {  # in the order in which a kernel prefers them
+            (link, family): accesses[link].address
+            for link, each in interfaces.items()
+            for family, accesses in ((4, ipv4), (6, topology.ipv6_accesses))
+            if (each.has_ipv4 if family == 4 else each.has_ipv6)
+        }
+        self._guards: dict[tuple[Link, int], NatBox | Firewall] = {
+            (link, 4): NatBox(each.nat, ipv4[link].public, random)
+            for link, each in interfaces.items()
             if each.nat is not None
         }
+        for link, each in interfaces.items():
+            guard = each.guard(6)
+            if each.has_ipv6 and guard is not None:
+                self._guards[link, 6] = Firewall(guard.lifetime)
         doors = {Link(each.name, WAN): each.nat for each in topology.networks}
         self._doors = {  # the NATs of the shared networks
             door: NatBox(nat, self._accesses[door].public, random) for door, nat in doors.items()
@@ -245,9 +257,13 @@ class VirtualInternet:
 
     def local_addresses(self, host: str) -> tuple[LocalAddress, ...]:
         """The usable addresses of a host, preferred first: what its kernel would tell it."""
-        links = [link for link in self._accesses if link.host == host and self.links.is_up(link)]
-        links.sort(key=lambda link: self._preferred.get(host) != link.interface)
-        return tuple(LocalAddress(self._accesses[link].address, link.interface) for link in links)
+        links = [
+            (link, address)
+            for (link, _), address in self._hosts.items()
+            if link.host == host and self.links.is_up(link)
+        ]
+        links.sort(key=lambda each: self._preferred.get(host) != each[0].interface)
+        return tuple(LocalAddress(address, link.interface) for link, address in links)
 
     def apply(self, change: Change) -> None:
         """Something changes, now.
@@ -271,7 +287,8 @@ class VirtualInternet:
             case "nat_forgets":
                 self.nat_forgets(change.link)
             case "address_replaced":
-                self._accesses[change.link] = next_address(self._accesses[change.link])
+                new = self._accesses[change.link] = next_address(self._accesses[change.link])
+                self._hosts[change.link, 4] = new.address
             case "interface_preferred":
                 self._preferred[change.host] = change.interface
             case _:
@@ -293,10 +310,13 @@ class VirtualInternet:
         Raises:
             UsageError: there is no NAT.
         """
-        nat = self._nats.get(link) or self._doors.get(link)
-        if nat is None:
+        guards = [guard for (at, _), guard in self._guards.items() if at == link]
+        if link in self._doors:
+            guards.append(self._doors[link])
+        if not guards:
             raise UsageError(f"There is no NAT at {link}.")
-        nat.forget()
+        for guard in guards:
+            guard.forget()
 
     def send(
         self, host: str, local: LocalSocket, remote: SocketAddress, data: bytes, now: float
@@ -307,11 +327,11 @@ class VirtualInternet:
             UsageError: the host has no such interface, or another address on it.
         """
         link = Link(host, local.interface)
-        if link not in self._accesses or self._accesses[link].address != local.host:
+        if self._hosts.get((link, local.family)) != local.host:
             raise UsageError(f"{host} has no address {local.host} on {local.interface}.")
         source = local.address
-        if link in self._nats and self.links.is_up(link):
-            source = self._nats[link].outbound(source, remote, now)
+        if (guard := self._guards.get((link, local.family))) and self.links.is_up(link):
+            source = guard.outbound(source, remote, now)
         self.links.depart(link, remote.host, _Datagram(source, remote, data), now)
 
     def deliver(self, now: float) -> list[Arrival]:
@@ -329,8 +349,8 @@ class VirtualInternet:
         """A packet reached a host's own NAT, or the host itself."""
         link, datagram = flight.target, flight.cargo
         reached: SocketAddress | None = datagram.destination
-        if link in self._nats:
-            reached = self._nats[link].inbound(*datagram.addresses, flight.time)
+        if guard := self._guards.get((link, datagram.destination.family)):
+            reached = guard.inbound(*datagram.addresses, flight.time)
         if reached is None:
             self.tallies[Tally(flight.source, link, "refused")] += 1
             return None

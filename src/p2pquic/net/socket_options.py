@@ -18,6 +18,7 @@ import sys
 
 # linux/in.h, linux/in6.h
 LINUX_IP_MTU_DISCOVER, LINUX_IPV6_MTU_DISCOVER = 10, 23
+LINUX_IPV6_ADDR_PREFERENCES, LINUX_PREFER_SRC_PUBLIC = 72, 0x2
 LINUX_PMTUDISC_PROBE = 3  # set the DF bit, and do not believe cached (forgeable) path MTUs
 # netinet/in.h, netinet6/in6.h of macOS; IP_DONTFRAG since macOS 11
 MACOS_IP_BOUND_IF, MACOS_IPV6_BOUND_IF = 25, 125
@@ -52,6 +53,12 @@ def forbid_fragments(udp: socket.socket) -> None:
     else:
         with contextlib.suppress(OSError):  # macOS before 11; ours fit any Ethernet all the same
             _set(udp, not_fragmenting(sys.platform, udp.family))
+
+
+def prefer_lasting_source(udp: socket.socket) -> None:
+    """Answer from a lasting IPv6 address (RFC 5014); on Linux, which would take a temporary one."""
+    if sys.platform == "linux":
+        _set(udp, (socket.IPPROTO_IPV6, LINUX_IPV6_ADDR_PREFERENCES, LINUX_PREFER_SRC_PUBLIC))
 
 
 def claim_port(udp: socket.socket) -> None:

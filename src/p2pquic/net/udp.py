@@ -24,7 +24,12 @@ from p2pquic.core.errors import UsageError
 from p2pquic.core.trace import Dropped, Record
 from p2pquic.net.datagram_reader import MAX_DATAGRAM, start_reading
 from p2pquic.net.monitor.usable import LOOPBACK_INTERFACE
-from p2pquic.net.socket_options import bind_to_interface, claim_port, forbid_fragments
+from p2pquic.net.socket_options import (
+    bind_to_interface,
+    claim_port,
+    forbid_fragments,
+    prefer_lasting_source,
+)
 
 READS_PER_WAKE = 64  # datagrams; more would keep timers and the other sockets waiting
 PORTS_REMEMBERED = 32  # of addresses that went away; a home, an office and some trains
@@ -32,6 +37,15 @@ RECEIVE_BUFFER = 1 << 20  # bytes; 1 MiB holds a second of a busy relay while Py
 
 OnDatagram = Callable[[LocalSocket, SocketAddress, bytes], None]
 OnRecord = Callable[[Record], None]
+
+
+def has_ipv6() -> bool:
+    """Whether this machine's kernel knows IPv6 at all."""
+    try:
+        socket.socket(socket.AF_INET6, socket.SOCK_DGRAM).close()
+    except OSError:
+        return False
+    return True
 
 
 def open_udp_socket(address: SocketAddress, interface: str = "") -> socket.socket:
@@ -81,13 +95,19 @@ class UdpSockets:
         self.faults: Counter[tuple[LocalSocket, str]] = Counter()
 
     def listen(self, address: SocketAddress) -> LocalSocket:
-        """Open the one socket of a server.
+        """Open a server's socket.
+
+        One for all IPv6 addresses answers from a lasting one: a temporary address (RFC 8981), which
+        the kernel would prefer, is none that anybody spoke to.
 
         Raises:
             UsageError: the address cannot be listened on; says why.
         """
         try:
-            return self._add(open_udp_socket(address), interface="")
+            udp = open_udp_socket(address)
+            if address.host == "::":
+                prefer_lasting_source(udp)
+            return self._add(udp, interface="")
         except OSError as error:
             hint = ""
             if error.errno == errno.EADDRNOTAVAIL:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -32,8 +32,8 @@ LAST_FRAMES_TIME = (
 class PeerOptions:
     """What a person chooses; all of it as the command line takes it, and as `p2pquic.join` does."""
 
-    intermediate: str
-    pin: str | None
+    intermediate: Sequence[str]
+    pin: Sequence[str]
     identity: p2pquic.Identity
     memory: Memory
     role: Literal["sender", "receiver", "both"]
@@ -67,7 +67,8 @@ def run_peer(options: PeerOptions) -> int:
 async def _run(options: PeerOptions) -> int:
     trace = TraceFile(options.trace)
     stream = sys.stderr if options.trace == STANDARD_OUTPUT else sys.stdout
-    screen = open_screen(stream, f"p2pquic peer by {options.intermediate}", options.resilience)
+    servers = " and ".join(options.intermediate)
+    screen = open_screen(stream, f"p2pquic peer by {servers}", options.resilience)
     try:
         return await _take_part(options, trace, screen)
     finally:

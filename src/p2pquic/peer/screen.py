@@ -145,8 +145,9 @@ def sentence(record: Record) -> str | None:
                 "is trusted. Compare it with what the server printed at its start; if they differ, "
                 "somebody else answered."
             )
-        case Registered(peer, room, observed):
-            return f"In room {room} as {short(peer)}; the server sees us at {observed}."
+        case Registered(peer, room, observed, server):
+            who = f"the server at {server}" if server else "the server"
+            return f"In room {room} as {short(peer)}; {who} sees us at {observed}."
         case WokeUp(asleep):
             return f"This machine slept for {asleep:.0f} s."
         case AddressChanged(added, removed):

@@ -59,9 +59,12 @@ class AudioPacketsConnection(StreamsConnection):
             spin_bit=self._spin_bit,
             largest=self._max_datagram_size,
         )
+        due = space.ack_at
         try:
             if acknowledges:
                 self._write_ack_frame(builder, space, now)
+                if path is not self._selected:
+                    space.ack_at = due  # still owed there: it rode beside
             if path.outbox:
                 frame_type = QuicFrameType.DATAGRAM_WITH_LENGTH
                 self._write_datagram_frame(builder, path.outbox[0], frame_type)

@@ -11,7 +11,7 @@ import math
 from collections.abc import Sequence
 
 from p2pquic.core.actions import SendDatagram
-from p2pquic.core.addresses import LocalSocket, SocketAddress
+from p2pquic.core.addresses import LocalSocket, ServerAddress, SocketAddress
 from p2pquic.core.deadlines import earliest
 from p2pquic.core.errors import ProtocolError
 from p2pquic.core.path import DirectPath, PathAddress
@@ -40,7 +40,7 @@ class ControlConnection:
 
     def __init__(
         self,
-        server: SocketAddress,
+        server: ServerAddress,
         identity: Identity,
         key: ServerKey,
         hello: Register,
@@ -109,7 +109,7 @@ class ControlConnection:
     def set_sockets(self, sockets: Sequence[LocalSocket], now: float) -> None:
         """These are our open sockets now, preferred first."""
         self._stirred = True
-        self._sockets = tuple(socket for socket in sockets if socket.family == self.server.family)
+        self._sockets = tuple(socket for socket in sockets if self.server.serves(socket))
         self.observed = {
             socket: address for socket, address in self.observed.items() if socket in self._sockets
         }
@@ -130,7 +130,7 @@ class ControlConnection:
         """A QUIC datagram from the server; gives the messages in it."""
         assert self._connection is not None
         self._stirred = True
-        self._connection.receive_datagram(data, DirectPath(local, self.server), now)
+        self._connection.receive_datagram(data, self._path_of(local), now)
         return self._react(now)
 
     def hurry(self, now: float) -> None:
@@ -211,7 +211,14 @@ class ControlConnection:
         self._connection = MultipathConnection(
             ConnectionConfig(self._identity, self._judge, CONTROL_ALPN, AddressDiscovery.RECEIVES)
         )
-        self._connection.connect(DirectPath(self.local, self.server), now)
+        self._connection.connect(self._path_of(self.local), now)
+
+    def _path_of(self, local: LocalSocket) -> DirectPath:
+        """From a socket to the server's address of its family: a move may be from one to the other.
+
+        It is the same server by either, since it is the same connection.
+        """
+        return DirectPath(local, self.server.seen_from(local))
 
     def _judge(self, key_hash: bytes) -> bool:
         self._shown = key_hash
@@ -221,7 +228,7 @@ class ControlConnection:
         """Have a path for every socket and speak on the preferred one that answers."""
         assert self._connection is not None
         for socket in self._sockets:
-            path = DirectPath(socket, self.server)
+            path = self._path_of(socket)
             if path not in self._connection.paths:
                 self._connection.open_path(path, proven_rtt=None, now=now)
         self._challenge_wait = FIRST_CHALLENGE_WAIT
@@ -239,7 +246,7 @@ class ControlConnection:
         open_paths = [
             path
             for socket in self._sockets
-            if (path := DirectPath(socket, self.server)) in self._connection.paths
+            if (path := self._path_of(socket)) in self._connection.paths
         ]
         answering = [path for path in open_paths if self._connection.is_validated(path)]
         if answering:

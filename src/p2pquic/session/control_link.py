@@ -16,7 +16,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from p2pquic.core.actions import SendDatagram
-from p2pquic.core.addresses import LocalSocket, SocketAddress
+from p2pquic.core.addresses import LocalSocket, ServerAddress, SocketAddress
 from p2pquic.core.deadlines import earliest
 from p2pquic.core.preference import INDIFFERENT, InterfacePreference
 from p2pquic.quic.identity import Identity
@@ -38,7 +38,7 @@ class ControlLink:
 
     def __init__(
         self,
-        server: SocketAddress,
+        server: ServerAddress,
         identity: Identity,
         key: ServerKey,
         hello: Register,
@@ -69,6 +69,11 @@ class ControlLink:
         return self._sockets[0] if self._sockets else None
 
     @property
+    def is_replaced(self) -> bool:
+        """Whether another peer with our key has taken our place."""
+        return self._connection.is_replaced
+
+    @property
     def observed(self) -> dict[LocalSocket, SocketAddress]:
         """Under which address the server sees, or saw, each of our sockets."""
         return self._connection.observed
@@ -90,7 +95,7 @@ class ControlLink:
 
     def set_sockets(self, sockets: Sequence[LocalSocket], now: float) -> None:
         """These are our open sockets now, preferred first."""
-        self._sockets = tuple(socket for socket in sockets if socket.family == self.server.family)
+        self._sockets = tuple(socket for socket in sockets if self.server.serves(socket))
         if sockets and not self._reached:
             self._give_up_at = self._give_up_at or now + ANSWER_LIMIT
         for connection in self._connections:
@@ -188,8 +193,9 @@ class ControlLink:
                 f"The intermediate server at {self.server} does not answer. "
                 "Check the address, that it runs, and that UDP to it is not blocked."
                 if self._sockets
-                else f"This network has no IPv{self.server.family} address, so the intermediate "
-                f"server at {self.server} is out of reach. Try another network or address of it."
+                else f"This network has no IPv{self.server.addresses[0].family} address, so the "
+                f"intermediate server at {self.server} is out of reach. Try another network or "
+                "address of it."
             )
         elif self._give_up_at is not None and now >= self._next_attempt_at:
             self.is_overdue = True

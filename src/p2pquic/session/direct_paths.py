@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from p2pquic.core.actions import SendDatagram
-from p2pquic.core.addresses import LocalSocket, SocketAddress
+from p2pquic.core.addresses import LocalSocket, SocketAddress, can_lead
 from p2pquic.core.path import DirectPath
 from p2pquic.core.punching import Pair, Punching
 from p2pquic.quic.connection import MultipathConnection
@@ -166,7 +166,7 @@ class DirectPaths:
         for age, remote in enumerate(reversed(self._reached)):
             for socket in sockets:
                 path = DirectPath(socket, remote)
-                if socket.family == remote.family and path not in connection.paths:
+                if path not in connection.paths and can_lead(socket.host, remote.host):
                     self.open(connection, path, None, now, urgent=age == 0)
 
     def proved(self, path: DirectPath) -> None:

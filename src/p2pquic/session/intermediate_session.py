@@ -3,12 +3,13 @@
     datagram --+-- relay frame --> RelaySwitch -----------------> datagrams
                +-- QUIC ---------> connection of one peer -> messages -> Registry -> messages
 
-Everything arrives at one UDP port. The relay needs no word with the rest once a session is open.
+Everything arrives at one UDP port, of IPv4 and of IPv6. The relay needs no word with the rest once
+a session is open.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from p2pquic.core.actions import Action, Finish, Log, SendDatagram
 from p2pquic.core.addresses import LocalSocket, SocketAddress
@@ -93,7 +94,10 @@ class Client:
 
 
 class IntermediateSession:
-    """The server of one UDP socket.
+    """The server of the sockets it listens on, at most one of each family of IP.
+
+    Whoever it answers, or relays to, has spoken to the socket of that family before; so one session
+    may bridge a peer that has IPv4 alone and one that has IPv6 alone.
 
     `secret` is 32 bytes that survive a restart; `unix_origin` is the Unix time at which `now` was
     0: what relay sessions count has to outlive the clock of one process.
@@ -101,13 +105,13 @@ class IntermediateSession:
 
     def __init__(
         self,
-        listen: LocalSocket,
+        listen: Sequence[LocalSocket],
         identity: Identity,
         secret: bytes,
         entropy: Callable[[int], bytes],
         unix_origin: float = 0.0,
     ) -> None:
-        self._listen = listen
+        self._sockets = {socket.family: socket for socket in listen}
         self._config = ConnectionConfig(
             identity, _accept_any_key, CONTROL_ALPN, AddressDiscovery.PROVIDES
         )
@@ -131,11 +135,11 @@ class IntermediateSession:
         match event:
             case DatagramReceived(remote=remote, data=data) if is_relay_frame(data):
                 return [
-                    SendDatagram(self._listen, address, frame)
+                    SendDatagram(self._sockets[address.family], address, frame)
                     for address, frame in self._relay.receive(remote, data, now)
                 ]
-            case DatagramReceived(remote=remote, data=data):
-                self._receive(remote, data, now)
+            case DatagramReceived(local, remote, data):
+                self._receive(DirectPath(local, remote), data, now)
             case DeadlinePassed():
                 self._relay.expire(now)
                 for client in list(self._clients):
@@ -148,10 +152,10 @@ class IntermediateSession:
                     client.close("the server stops")
                 return [*self._flush(now), Log(Closed(reason)), Finish(reason)]
             case SocketsChanged() | MediaPacketReady() | ResilienceChosen() | Resumed():
-                pass  # the server's one socket stays, and it has no media
+                pass  # the server's sockets stay, and it has no media
         return self._flush(now)
 
-    def _receive(self, remote: SocketAddress, data: bytes, now: float) -> None:
+    def _receive(self, path: DirectPath, data: bytes, now: float) -> None:
         connection_id = destination_connection_id(data) if is_quic(data) else None
         client = next(
             (
@@ -165,7 +169,7 @@ class IntermediateSession:
             return  # stray packets of connections that are over are nothing to remember
         known, client = client, client or Client(MultipathConnection(self._config, connection_id))
         client.stirred = True
-        client.connection.receive_datagram(data, DirectPath(self._listen, remote), now)
+        client.connection.receive_datagram(data, path, now)
         if client.connection.selected is None:
             return  # it only looked like the beginning of a handshake
         if known is None:
@@ -305,7 +309,7 @@ class IntermediateSession:
             client.stirred = False
             for data, path in client.connection.datagrams_to_send(now):
                 assert isinstance(path, DirectPath)
-                actions.append(SendDatagram(self._listen, path.remote, data))
+                actions.append(SendDatagram(path.local, path.remote, data))
             client.timer = client.connection.get_timer()
         return actions
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
-from p2pquic.core.addresses import SocketAddress
+from p2pquic.core.addresses import ServerAddress
 from p2pquic.core.events import Resilience
 from p2pquic.core.jitter_buffer import DelayBounds
 from p2pquic.core.preference import INDIFFERENT, InterfacePreference
@@ -25,7 +25,7 @@ class PairConfig:
 
     me: str
     other: Member
-    server: SocketAddress
+    servers: tuple[ServerAddress, ...]
     sends: bool
     receives: bool
     resilience: Resilience

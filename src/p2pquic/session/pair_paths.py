@@ -2,7 +2,7 @@
 
 MultipathConnection --+
                       +-- PairPaths: candidates for the rules in core.selector
-RelayRoute -----------+
+RelayRoutes ----------+
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import math
 from collections import Counter
 from collections.abc import Sequence
 
+from p2pquic.core.actions import SendDatagram
 from p2pquic.core.addresses import LocalSocket, SocketAddress
 from p2pquic.core.liveness import is_mute, is_overdue, keeps_answering
 from p2pquic.core.path import DirectPath, PathAddress, RelayPath
@@ -20,22 +21,24 @@ from p2pquic.quic.connection import MultipathConnection
 from p2pquic.quic.recovery import INITIAL_RTT
 from p2pquic.session.relay_legs import MOST_SELECTED
 from p2pquic.session.relay_route import RelayRoute
+from p2pquic.session.relay_routes import RelayRoutes
 
 FRESH = 1.5  # seconds for which a sign of life is believed where nothing forces a change
 STEADY = 2.0  # seconds that an interface has to stay before the kernel's liking for it counts: one
 # that comes and goes should not take the call along each time
+LEG_DOUBT = 10.0  # seconds until a relay leg that found no answer is relied on alone again
 MOST_STRAWS = 2  # paths; every frame goes on each of them as long as nothing answers
 
 
 class PairPaths:
-    """Looks at sockets, connection and relay together; changes nothing."""
+    """Looks at sockets, connection and relays together; changes nothing but the relays' legs."""
 
-    def __init__(self, relay: RelayRoute, preference: InterfacePreference = INDIFFERENT) -> None:
+    def __init__(self, relays: RelayRoutes, preference: InterfacePreference = INDIFFERENT) -> None:
         self.sockets: tuple[LocalSocket, ...] = ()
         self.pinned = ""  # the name of a path that the application wants while it lives
         self._came: dict[str, float] | None = None  # when each interface did, the first long ago
         self._preference = preference
-        self._relay = relay
+        self._relays = relays
 
     def use(self, sockets: Sequence[LocalSocket], now: float) -> None:
         """These are our open sockets now, preferred first."""
@@ -47,13 +50,13 @@ class PairPaths:
         """Whether a packet sent on the path now would leave this machine."""
         if isinstance(path, DirectPath):
             return path.local in self.sockets
-        return path is not None and self._relay.is_ready
+        return path is not None and self._relays.of(path).is_ready
 
     def interface_of(self, path: PathAddress) -> str:
         """The interface by which packets on the path leave; of several legs the preferred one."""
         if isinstance(path, DirectPath):
             return path.local.interface
-        return self._relay.interface
+        return self._relays.of(path).interface
 
     def candidates(
         self, connection: MultipathConnection, doubted_since: float | None, now: float
@@ -61,7 +64,8 @@ class PairPaths:
         """Every open path by which a packet could leave.
 
         While the path in use is doubted, the proof of any other has to be younger than the doubt,
-        and no answer overdue: a path that was proved minutes ago may have died with it.
+        and no answer overdue: a path that was proved minutes ago may have died with it. A relay
+        that does not answer is as far away as can be, so that any other comes before it.
         """
         steady = self._steady_interfaces(now)
         return [
@@ -76,7 +80,7 @@ class PairPaths:
                         and not owes_answer(connection, path, now)
                     )
                 ),
-                connection.rtt(path),
+                None if self._relays.is_silent(connection, path, now) else connection.rtt(path),
                 _answered(connection, path) >= now - FRESH,
                 interface := self.interface_of(path),
                 self._preference.order(interface),
@@ -118,7 +122,7 @@ class PairPaths:
     def refuges(
         self, connection: MultipathConnection, since: float, now: float
     ) -> list[PathAddress]:
-        """Where copies go while the selected path is in doubt: the companion, and the relay.
+        """Where copies go while the selected path is in doubt: the companion, and a relay.
 
         One that has answered since then wins, however much it shares. A relay path in doubt is its
         own refuge when it has another leg.
@@ -130,8 +134,8 @@ class PairPaths:
         selected = connection.selected
         if isinstance(selected, RelayPath) and len(self.sockets) > 1:
             others.append(selected)
-        refuges = others[:1] + [path for path in others[1:] if path == self._relay.path]
-        return refuges or self.straws(connection)
+        relays = [path for path in others[1:] if isinstance(path, RelayPath)]
+        return others[:1] + relays[:1] or self.straws(connection)
 
     def straws(self, connection: MultipathConnection) -> list[PathAddress]:
         """What is left to clutch at when no refuge answers: open paths of which nothing is known.
@@ -146,56 +150,94 @@ class PairPaths:
             and self.has_way_out(path)
             and not connection.is_validated(path)
         ]
-        ways = Counter[SocketAddress]()
+        ways = Counter[SocketAddress | None]()
         ranks = {}
         for path in unknown:
-            remote = path.remote if isinstance(path, DirectPath) else path.server
+            remote = path.remote if isinstance(path, DirectPath) else None
             ranks[path] = ways[remote]
             ways[remote] += 1
         return sorted(unknown, key=ranks.__getitem__)[:MOST_STRAWS]
 
-    def legs(
-        self, selected: PathAddress | None, *, hot: bool, doubtful: bool
-    ) -> Sequence[LocalSocket]:
-        """The sockets that relay frames should leave from, preferred first.
+    def choose_legs(
+        self, connection: MultipathConnection, *, hot: bool, doubted: bool, now: float
+    ) -> None:
+        """Have the frames of each relay leave from the sockets they should leave from now.
 
-        In doubt, of the selected path or of the leg, all of them. In hot manner the relay beside a
-        direct path leaves by another interface than that, and the relay alone by two.
+        In hot manner the leg beside the selected path carries the call if that dies: so it is
+        doubted itself as soon as it finds no answer.
         """
-        usual = self._relay.local
+        for route in self._relays:
+            if hot and self.is_mute(route, connection, now):
+                route.leg_doubted_until = now + LEG_DOUBT
+            doubtful = doubted or now < route.leg_doubted_until
+            alone = not hot or self.is_alone(route, connection)
+            selected = connection.selected
+            route.use(self.legs(route, selected, hot=hot, doubtful=doubtful, alone=alone))
+
+    def show_legs(self) -> list[SendDatagram]:
+        """Let each server know the legs that stand by."""
+        return [send for route in self._relays for send in route.show(self.standby_legs(route))]
+
+    def legs(
+        self,
+        route: RelayRoute,
+        selected: PathAddress | None,
+        *,
+        hot: bool,
+        doubtful: bool,
+        alone: bool = True,
+    ) -> Sequence[LocalSocket]:
+        """The sockets that frames of a relay should leave from, preferred first.
+
+        In doubt, of the selected path or of the leg, all of them. In hot manner the relay beside
+        the selected path leaves by another interface than that, and the selected one by two if it
+        is the only relay that lives (`alone`).
+        """
+        usual = route.local
         if usual is None:
             return ()
-        calm = not doubtful and self._relay.usual_leg_lives
+        calm = not doubtful and route.usual_leg_lives
         if calm and not hot:
             return (usual,)
-        others = [
-            each
-            for each in self.sockets
-            if each.family == usual.family and each.interface != usual.interface
-        ]
+        others = self._other_legs(route)
         if not calm:
             return (usual, *others)
-        if not isinstance(selected, DirectPath):
-            return (usual, *others[:1])
-        apart = [each for each in (usual, *others) if each.interface != selected.local.interface]
+        if selected is None or selected == route.path:
+            return (usual, *others[:1]) if alone else (usual,)
+        taken = self.interface_of(selected)
+        apart = [each for each in (usual, *others) if each.interface != taken]
         return (apart or [usual])[:1]
 
-    def relay_is_mute(self, connection: MultipathConnection, now: float) -> bool:
-        """Whether what was sent by the relay finds no answer: its leg may be dead."""
-        path = self._relay.path
+    def is_alone(self, route: RelayRoute, connection: MultipathConnection) -> bool:
+        """Whether no relay of another server lives, as far as anybody knows."""
+        return not any(
+            other.path is not None and other.server_answers and connection.is_validated(other.path)
+            for other in self._relays
+            if other is not route
+        )
+
+    def is_mute(self, route: RelayRoute, connection: MultipathConnection, now: float) -> bool:
+        """Whether what was sent by a relay finds no answer: its leg may be dead."""
+        path = route.path
         return path in connection.paths and is_mute(connection.answers(path), now)
 
-    def standby_legs(self) -> list[LocalSocket]:
-        """A socket of each interface by which relay frames could leave, but usually do not."""
-        usual = self._relay.local
-        if usual is None:
-            return []
-        apart = {
-            each.interface: each
-            for each in self.sockets
-            if each.family == usual.family and each.interface != usual.interface
-        }
-        return list(apart.values())[: MOST_SELECTED - 1]
+    def standby_legs(self, route: RelayRoute) -> list[LocalSocket]:
+        """A socket of each interface by which its frames could leave, but usually do not."""
+        return [] if route.local is None else self._other_legs(route)[: MOST_SELECTED - 1]
+
+    def _other_legs(self, route: RelayRoute) -> list[LocalSocket]:
+        """One socket of each other interface, then the other family of the usual one.
+
+        An interface may lose one family and keep the other; two of one that is spare are one.
+        """
+        usual = route.local
+        assert usual is not None
+        legs: dict[str, LocalSocket] = {}
+        for each in self.sockets:
+            is_usual = each.interface == usual.interface and each.family == usual.family
+            if not is_usual and route.reaches(each):
+                legs.setdefault(each.interface, each)
+        return sorted(legs.values(), key=lambda each: each.interface == usual.interface)
 
     def _companions(self, connection: MultipathConnection, now: float) -> list[PathAddress]:
         """The best first; those that got no answer lately last, and each of these in its turn."""

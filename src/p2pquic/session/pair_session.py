@@ -1,10 +1,8 @@
 """The call with one other peer: one end-to-end connection from the first packet to the last.
 
     sockets, punches --> DirectPaths --+
-    relay frames ------> RelayRoute ---+--> MultipathConnection <--> PathManager: which path
-    audio <------------> PairMedia ----+                             PairSending: which copies
-    the application <--> PairDatagrams-+
-                    <--> PairStreams --+
+    relay frames ------> RelayRoutes --+--> MultipathConnection <--> PathManager: which path
+    audio, application -> PairContent -+                             PairSending: which copies
 
 It opens the connection, hands everything that arrives to whom it concerns, and gathers what is to
 be sent. Which path the call takes is the business of `path_manager`.
@@ -13,18 +11,15 @@ be sent. Which path the call takes is the business of `path_manager`.
 from __future__ import annotations
 
 import dataclasses
-import math
-from collections.abc import Callable, Sequence
-from typing import assert_never
+from collections.abc import Callable, Mapping, Sequence
 
 from p2pquic.core import application
 from p2pquic.core.actions import Action, SendDatagram
-from p2pquic.core.addresses import LocalSocket, SocketAddress
+from p2pquic.core.addresses import LocalSocket, ServerAddress, SocketAddress
 from p2pquic.core.call_state import Path, Statistics
 from p2pquic.core.deadlines import earliest
-from p2pquic.core.errors import ProtocolError
 from p2pquic.core.events import Resilience
-from p2pquic.core.frames import AUDIO_FLOW, DATAGRAM_FLOW, FRAME_CADENCE, Frame
+from p2pquic.core.frames import FRAME_CADENCE
 from p2pquic.core.path import DirectPath, PathAddress
 from p2pquic.quic import events
 from p2pquic.quic.config import FOR_BULK, ConnectionConfig
@@ -33,14 +28,12 @@ from p2pquic.quic.identity import Identity, peer_id
 from p2pquic.quic.packets import destination_connection_id, opens_connection
 from p2pquic.session.direct_paths import DirectPaths
 from p2pquic.session.pair_config import PairConfig
-from p2pquic.session.pair_datagrams import PairDatagrams
-from p2pquic.session.pair_flows import PairFlows
-from p2pquic.session.pair_media import PairMedia
+from p2pquic.session.pair_content import PairContent
 from p2pquic.session.pair_paths import PairPaths
-from p2pquic.session.pair_streams import PairStreams, is_applications
 from p2pquic.session.pair_trace import PairTrace
 from p2pquic.session.path_manager import PathManager
-from p2pquic.session.relay_route import RelayRoute
+from p2pquic.session.relay_route import Hearing
+from p2pquic.session.relay_routes import RelayRoutes
 from p2pquic.wire.punch import PunchRequest, PunchResponse
 from p2pquic.wire.signaling import RelayOpened
 
@@ -49,7 +42,6 @@ PUNCH_LABEL = b"EXPORTER-p2pquic-punch"  # RFC 8446 section 7.5
 PUNCH_KEY_SIZE = 32  # bytes
 IDLE_FACTOR = 1.5  # times the give-up time: the connection outlives the patience for it
 STATISTICS_INTERVAL = 1.0  # seconds
-LEG_DOUBT = 10.0  # seconds until a relay leg that found no answer is relied on alone again
 
 
 class PairSession:
@@ -63,23 +55,18 @@ class PairSession:
         self._actions: list[Action] = []
         self.is_over = False
         self.gave_up = False  # it is over since nothing was heard for too long
+        self.introduced_by: set[ServerAddress] = set()  # the servers that opened sessions for it
         self._identity = identity
         self._connection: MultipathConnection | None = None
         self._direct = DirectPaths(config.me, self.remote, entropy)
-        self._relay = RelayRoute(config.server)
-        self._paths = PairPaths(self._relay, config.interfaces)
-        self._trace = PairTrace(self.remote, self._actions)
-        self._media = PairMedia(
-            self.remote, plays=config.receives, bounds=config.buffer, actions=self._actions
-        )
-        self._datagrams = PairDatagrams(self.remote, self._actions)
-        self._flows = PairFlows({AUDIO_FLOW: self._media, DATAGRAM_FLOW: self._datagrams})
-        self._streams = PairStreams(self.remote, self._actions)
+        self._relays = RelayRoutes(config.servers)
+        self._paths = PairPaths(self._relays, config.interfaces)
+        self._trace = PairTrace(self.remote, self._relays, self._actions)
+        self._content = PairContent(config, self._trace, self._actions)
         self._doubt_told: float | None = None  # that `has_new_doubt` spoke of last
         self._manager: PathManager | None = None  # from the moment both ends are authenticated
         self._began_at = now
         self._statistics_at = now
-        self._leg_doubted_until = -math.inf
         self._is_at_rest = False  # nothing has happened since the last flush
         self._deadline: float | None = None
         self._deadline_is_known = False
@@ -123,16 +110,10 @@ class PairSession:
 
     def statistics(self) -> Statistics:
         """What came of it so far."""
-        selected = None if self._manager is None else self._manager.selected
-        return Statistics(
-            rtt=None
-            if self._connection is None or selected is None
-            else self._connection.rtt(selected),
-            delivered=self._trace.delivered,
-            lost=self._trace.lost,
-            datagrams_sent=self._datagrams.sent,
-            datagrams_received=self._datagrams.received,
-        )
+        rtt = None
+        if self._connection is not None and self._manager is not None:
+            rtt = self._connection.rtt(self._manager.selected)
+        return self._content.statistics(rtt)
 
     # ---- what happens ------------------------------------------------------------------------
 
@@ -144,26 +125,26 @@ class PairSession:
         return self._deadline
 
     def _find_deadline(self) -> float | None:
-        times = [self._direct.deadline, self._media.deadline]
+        times = [self._direct.deadline, self._content.media.deadline]
         if self._connection is None:
-            times.append(self._relay.announce_at)
+            times += [route.announce_at for route in self._relays if route.is_ready]
         else:
             times.append(self._give_up_at(self._connection))
             if self._paths.has_way_out(self._connection.selected):
                 timer = self._connection.get_timer()
                 times.append(None if timer is None else timer + TIMER_SLACK)
                 if self._manager is not None:
-                    times += [self._statistics_at, self._manager.deadline]
+                    times += [self._statistics_at, self._manager.deadline, self._relays.deadline]
         return earliest(times)
 
     def owns(self, connection_id: bytes) -> bool:
         """Whether a packet to this connection id is of this call."""
         return self._connection is not None and self._connection.owns(connection_id)
 
-    @property
-    def relay_session(self) -> bytes | None:
-        """The id that relay frames of this call carry."""
-        return self._relay.session
+    def has_relay(self, remote: SocketAddress, session: bytes) -> bool:
+        """Whether relay frames of this call carry this id when they come from this address."""
+        route = self._relays.heard_from(remote)
+        return route is not None and route.session == session
 
     def expects(self, local: LocalSocket, remote: SocketAddress) -> bool:
         """Whether a connection may be opened to us from this address, beside the relay."""
@@ -174,31 +155,39 @@ class PairSession:
         )
 
     def set_sockets(
-        self, sockets: Sequence[LocalSocket], relay_local: LocalSocket | None, now: float
+        self,
+        sockets: Sequence[LocalSocket],
+        hearings: Mapping[ServerAddress, Hearing],
+        now: float,
     ) -> None:
-        """These are our sockets, and this is the one the server hears us on."""
-        relay_moved = self._relay.move(relay_local)
-        if tuple(sockets) == self._paths.sockets and not relay_moved:
+        """These are our sockets, and so the servers hear us."""
+        moved = self._relays.follow(hearings)
+        self._deadline_is_known = False  # a relay may be due to be asked
+        if tuple(sockets) == self._paths.sockets and not moved:
             return
         self._stir()
         self._paths.use(sockets, now)
-        self._trace.relay_local = relay_local
         if self.config.relay != "only":
             self._direct.set_sockets(sockets, now)
         self._begin(now)
         if self._manager is None:
             return
-        self._manager.on_sockets(relay_moved=relay_moved, now=now)
+        self._manager.on_sockets(moved, now)
         self._show_legs()
         self._actions += self._direct.punch(now)
 
-    def open_relay(self, message: RelayOpened, now: float) -> None:
-        """The server opened a relay session for this call: begin."""
-        if self.config.relay == "never" or self._connection is not None:
+    def open_relay(self, server: ServerAddress, message: RelayOpened, now: float) -> None:
+        """A server opened a relay session for this call: begin, or let it stand by."""
+        self.introduced_by.add(server)
+        route = self._relays.at(server)
+        if route is None or self.config.relay == "never":
             return
-        self._stir()
-        self._relay.open(message)
-        self._begin(now)
+        if self._connection is None or route.session is None:
+            self._stir()
+            route.open(message)
+            self._begin(now)
+            if self._manager is not None:
+                self._show_legs()
 
     def set_candidates(self, round_: int, remotes: Sequence[SocketAddress], now: float) -> None:
         """The other end says, or the server saw, where it may be reached."""
@@ -211,17 +200,21 @@ class PairSession:
         self._stir()
         self._direct.key = key
 
-    def on_relay_frame(self, local: LocalSocket, data: bytes, now: float) -> None:
-        """A relay frame of our session arrived.
+    def on_relay_frame(
+        self, local: LocalSocket, remote: SocketAddress, data: bytes, now: float
+    ) -> None:
+        """A relay frame of our session at the server of this address arrived.
 
         Raises:
             ProtocolError: it is not to be believed.
         """
+        route = self._relays.heard_from(remote)
+        assert route is not None, "the caller asked `has_relay`"
         self._stir()
-        packet, replies = self._relay.receive(local, data, now)
+        packet, replies = route.receive(local, data, now)
         self._actions += replies
-        if packet is not None and self._relay.path is not None:
-            self.on_quic(self._relay.path, packet, now)
+        if packet is not None and route.path is not None:
+            self.on_quic(route.path, packet, now)
 
     def on_quic(self, path: PathAddress, data: bytes, now: float) -> None:
         """A QUIC packet of this call arrived by a path."""
@@ -266,13 +259,14 @@ class PairSession:
     def on_frame(self, seq: int, rtp: bytes, now: float) -> None:
         """Our source produced a frame that the other end should hear."""
         self._stir()
-        frame = self._media.add(seq, rtp, now)
-        if self._manager is not None and not self._send_new(frame, now):
-            self._media.note_unsent(frame)
+        frame = self._content.media.add(seq, rtp, now)
+        if self._manager is not None and not self._manager.send_new(frame, now):
+            self._content.media.note_unsent(frame)
 
     def on_resumed(self, now: float) -> None:
         """The machine slept, and is awake again."""
         if self._manager is not None and not self.is_over:
+            self._stir()
             self._manager.on_resumed(now)
 
     def on_request(self, request: application.Request, now: float) -> None:
@@ -283,13 +277,7 @@ class PairSession:
         self._stir()
         match request:
             case application.SendDatagram(data):
-                self._send_new(self._datagrams.add(data, now), now)
-            case application.WriteStream(stream_id, data, ended):
-                self._streams.write(connection, stream_id, data, ended=ended)
-            case application.AcknowledgeRead(stream_id, size):
-                connection.read(stream_id, size)
-            case application.DropStream(stream_id, error_code):
-                self._streams.drop(connection, stream_id, error_code)
+                manager.send_new(self._content.datagrams.add(data, now), now)
             case application.PinPath(path):
                 manager.pin(path, now)
             case application.ProbePath(path):
@@ -297,17 +285,16 @@ class PairSession:
             case application.EndCall(reason):
                 self.close(reason)
             case _:
-                assert_never(request)
+                self._content.on_request(request, connection)
 
     def tick(self, now: float) -> None:
         """The deadline has come."""
         self._stir()
-        self._media.tick(now)
+        self._content.media.tick(now)
         self._actions += self._direct.punch(now)
         connection = self._connection
         if connection is None:
-            if self._relay.announce_at is not None and now >= self._relay.announce_at:
-                self._begin(now)
+            self._begin(now)
             return
         if now >= self._give_up_at(connection):
             self.gave_up = True
@@ -320,6 +307,7 @@ class PairSession:
             return
         if self._manager is not None:
             self._manager.tick(now)
+            self._relays.keep(connection, now)
         timer = connection.get_timer()
         if timer is not None and now >= timer:
             connection.handle_timer(now)
@@ -338,14 +326,15 @@ class PairSession:
         self._is_at_rest, self._deadline_is_known = True, False
         if connection is None or not self._paths.has_way_out(connection.selected):
             return []
-        self._choose_legs(connection, now)
+        hot, doubted = self.config.resilience == "hot", self.doubted_since is not None
+        self._paths.choose_legs(connection, hot=hot, doubted=doubted, now=now)
         sends: list[SendDatagram] = []
         for data, path in connection.datagrams_to_send(now):
             if isinstance(path, DirectPath):
                 if path.local in self._paths.sockets:
                     sends.append(SendDatagram(path.local, path.remote, data))
             else:
-                sends += self._relay.wrap(data)
+                sends += self._relays.of(path).wrap(data)
         return sends
 
     def close(self, reason: str) -> None:
@@ -362,13 +351,14 @@ class PairSession:
     # ---- the connection ----------------------------------------------------------------------
 
     def _begin(self, now: float) -> None:
-        """Through the relay: the client connects, the server shows where it is to be found."""
-        if self._connection is not None or not self._relay.is_ready:
-            return
-        if self.config.is_client and self._relay.path is not None:
-            self._connect(self._relay.path, now)
-        else:
-            self._actions += self._relay.announce(now)
+        """Through a relay: the client connects by the first, the server is to be found at each."""
+        for route in self._relays:
+            if self._connection is not None or route.path is None or not route.is_ready:
+                continue
+            if self.config.is_client:
+                self._connect(route.path, now)
+            elif route.announce_at is not None and now >= route.announce_at:
+                self._actions += route.announce(now)
 
     def _connect(self, path: PathAddress, now: float) -> None:
         self._connection, self._began_at = self._new_connection(None), now
@@ -392,58 +382,34 @@ class PairSession:
                 case events.HandshakeConfirmed():
                     self._on_confirmed(self._connection, now)
                 case events.DatagramArrived(path, data):
-                    self._arrive(data, path, now)
+                    self._content.on_datagram(data, path, now)
                 case events.DatagramAcknowledged(_, copy):
                     self._trace.count(lost=False)
-                    self._flows.acknowledge(copy.frame)
+                    self._content.flows.acknowledge(copy.frame)
                 case events.DatagramLost(path, copy):
                     self._trace.count(lost=True)
                     if self._manager is not None:
                         self._manager.sending.send_lost(copy, path, now)
-                case events.StreamData(stream_id) if not is_applications(stream_id):
-                    self._read_description(event, now)
                 case events.StreamData() | events.StreamBroken() | events.StreamRefused():
-                    self._streams.react(event)
+                    self._content.on_stream(event, self._connection, now)
                 case events.Terminated(error_code, reason):
                     self._end(reason or ("goodbye" if not error_code else f"error {error_code:#x}"))
                     return
                 case _:
                     if self._manager is not None:
                         self._manager.on_event(event, now)
-        self._streams.look(self._connection)
+        self._content.streams.look(self._connection)
         if self._manager is not None and not self.is_over:
             self._manager.watch(now)
-
-    def _send_new(self, frame: Frame, now: float) -> bool:
-        """Send a frame, if there is a way out; else a change may bring one in time."""
-        if self._manager is None or not self._manager.can_send:
-            return False
-        self._manager.sending.send_new(frame, now)
-        return True
-
-    def _arrive(self, datagram: bytes, path: PathAddress, now: float) -> None:
-        try:
-            self._flows.arrive(datagram, self._trace.name(path), now)
-        except ProtocolError as error:
-            self._trace.dropped(error, now)
-
-    def _read_description(self, event: events.StreamData, now: float) -> None:
-        assert self._connection is not None
-        self._connection.read(event.stream_id, len(event.data))
-        try:
-            self._media.on_description(event.data, ended=event.ended, now=now)
-        except ProtocolError as error:
-            self._trace.dropped(error, now)
 
     def _on_confirmed(self, connection: MultipathConnection, now: float) -> None:
         self._manager = PathManager(
             self.config,
             connection,
             self._direct,
-            self._relay,
+            self._relays,
             self._paths,
-            self._flows,
-            self._media,
+            self._content,
             self._trace,
         )
         self._show_legs()
@@ -456,22 +422,12 @@ class PairSession:
             self._direct.set_sockets(self._paths.sockets, now)
             self._actions += self._direct.punch(now)
 
-    def _choose_legs(self, connection: MultipathConnection, now: float) -> None:
-        """In hot manner the leg beside the selected path carries the call if that dies: so it is
-        doubted itself as soon as it finds no answer.
-        """
-        hot = self.config.resilience == "hot"
-        if hot and self._paths.relay_is_mute(connection, now):
-            self._leg_doubted_until = now + LEG_DOUBT
-        doubtful = self.doubted_since is not None or now < self._leg_doubted_until
-        self._relay.use(self._paths.legs(connection.selected, hot=hot, doubtful=doubtful))
-
     def _show_legs(self) -> None:
         if self.config.resilience != "lean":
-            self._actions += self._relay.show(self._paths.standby_legs())
+            self._actions += self._paths.show_legs()
 
     def _end(self, reason: str) -> None:
-        self._media.finish()
+        self._content.media.finish()
         self._trace.closed(reason)
         self.is_over = True
 

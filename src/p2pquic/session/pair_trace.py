@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from p2pquic.core.actions import Action, Log
-from p2pquic.core.addresses import LocalSocket
 from p2pquic.core.drops import DropLimit
 from p2pquic.core.errors import ProtocolError
 from p2pquic.core.path import DirectPath, PathAddress
@@ -23,14 +22,15 @@ from p2pquic.core.trace import (
     Suspected,
 )
 from p2pquic.quic.connection import MultipathConnection
+from p2pquic.session.relay_routes import RelayRoutes
 
 
 class PairTrace:
     """The records of one call; they go into `actions`, which it shares."""
 
-    def __init__(self, remote: str, actions: list[Action]) -> None:
-        self.relay_local: LocalSocket | None = None  # the leg the relay hears us on
+    def __init__(self, remote: str, relays: RelayRoutes, actions: list[Action]) -> None:
         self._remote = remote
+        self._relays = relays
         self._actions = actions
         self.delivered = 0  # copies of frames, since the call began
         self.lost = 0
@@ -39,10 +39,12 @@ class PairTrace:
         self._drops = DropLimit()
 
     def name(self, path: PathAddress) -> str:
-        """A path by the interface it leaves from, and where it leads if that is not the relay."""
+        """A path by the interface it leaves from, and where it leads unless to the one relay."""
         if isinstance(path, DirectPath):
             return str(path)
-        return f"relay/{self.relay_local.interface if self.relay_local else 'nowhere'}"
+        leg = self._relays.of(path).local
+        name = f"relay/{leg.interface if leg else 'nowhere'}"
+        return name if len(self._relays) == 1 else f"{name}/{path.server}"
 
     def connected(self, connection: MultipathConnection, path: PathAddress) -> None:
         """Both ends are authenticated."""
@@ -54,7 +56,9 @@ class PairTrace:
         if isinstance(path, DirectPath):
             local, remote = str(path.local), str(path.remote)
         else:
-            local, remote = str(self.relay_local or ""), str(path.server)
+            leg, server = self._relays.of(path).local, path.server
+            local = str(leg or "")
+            remote = str(server if leg is None else server.seen_from(leg))
         record = PathSelected(self.name(path), path.kind, local, remote, reason, self._remote)
         self._log(record)
 

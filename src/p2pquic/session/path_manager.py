@@ -12,22 +12,23 @@ came or should have come.
 from __future__ import annotations
 
 import math
+from collections.abc import Collection
 
 from p2pquic.core.call_state import Path
-from p2pquic.core.frames import FRAME_CADENCE
+from p2pquic.core.frames import FRAME_CADENCE, Frame
 from p2pquic.core.path import DirectPath, PathAddress, RelayPath
 from p2pquic.core.selector import choose, is_ours_alone
 from p2pquic.quic import events
 from p2pquic.quic.connection import MultipathConnection
 from p2pquic.session.direct_paths import DirectPaths
 from p2pquic.session.pair_config import PairConfig
-from p2pquic.session.pair_flows import PairFlows
+from p2pquic.session.pair_content import PairContent
 from p2pquic.session.pair_liveness import Health, PairLiveness
-from p2pquic.session.pair_media import PairMedia
 from p2pquic.session.pair_paths import STEADY, PairPaths
 from p2pquic.session.pair_sending import PairSending
 from p2pquic.session.pair_trace import PairTrace
 from p2pquic.session.relay_route import RelayRoute
+from p2pquic.session.relay_routes import RelayRoutes
 
 OWN_NEWS = FRAME_CADENCE  # seconds that the kernel's word of a new address may take; as below
 SLOW_NEWS = 0.1  # seconds that word of a move may take; a frame too many is better than one lost
@@ -41,19 +42,18 @@ class PathManager:
         config: PairConfig,
         connection: MultipathConnection,
         direct: DirectPaths,
-        relay: RelayRoute,
+        relays: RelayRoutes,
         paths: PairPaths,
-        flows: PairFlows,
-        media: PairMedia,
+        content: PairContent,
         trace: PairTrace,
     ) -> None:
-        self.sending = PairSending(connection, flows, paths, trace, config.resilience)
+        self.sending = PairSending(connection, content.flows, paths, trace, config.resilience)
         self._config = config
         self._connection = connection
         self._direct = direct
-        self._relay = relay
+        self._relays = relays
         self._paths = paths
-        self._media = media
+        self._media = content.media
         self._trace = trace
         self._liveness = PairLiveness(connection)
         self._yields = False  # to the other end, which insists on where the path in use leads
@@ -73,6 +73,12 @@ class PathManager:
     def can_send(self) -> bool:
         """Whether a packet on the selected path would leave this machine."""
         return self._paths.has_way_out(self.selected)
+
+    def send_new(self, frame: Frame, now: float) -> bool:
+        """Send a frame, if there is a way out; else a change may bring one in time."""
+        if self.can_send:
+            self.sending.send_new(frame, now)
+        return self.can_send
 
     @property
     def doubted_since(self) -> float | None:
@@ -112,11 +118,11 @@ class PathManager:
                 self._connection.challenge(path)
         self.watch(now)
 
-    def on_sockets(self, *, relay_moved: bool, now: float) -> None:
-        """Our sockets changed, or the one the server hears us on."""
+    def on_sockets(self, moved: Collection[RelayRoute], now: float) -> None:
+        """Our sockets changed, or those on which the servers of the `moved` relays hear us."""
         self._look_around_at = now + STEADY
         in_use = self.selected
-        leg_moved = relay_moved and in_use == self._relay.path
+        leg_moved = any(in_use == route.path for route in moved)
         is_back = self._cut_off and self.can_send
         if leg_moved or is_back or not self.can_send:
             self._back_at = now
@@ -125,8 +131,8 @@ class PathManager:
             self._try_blindly(now)
         if is_back and isinstance(in_use, DirectPath):
             self._doubt(in_use, now)  # who knows where the other end is by now
-        if relay_moved and self._relay.local is not None:
-            self._move_relay(now)
+        if any(route.local is not None for route in moved):
+            self._move_relays(moved, now)
         else:
             self.choose(now)
         if is_back and self.selected == in_use:
@@ -182,7 +188,8 @@ class PathManager:
             case Health.DOUBTED if turned:
                 reason = " and ".join(sorted(self._liveness.reasons))
                 self._trace.suspected(self.selected, reason)
-                self._relay.doubt(now)
+                for route in self._relays:
+                    route.doubt(now)
                 self.sending.begin_doubt(now)
             case Health.LASTING if turned:
                 self._try_blindly(now)
@@ -311,6 +318,8 @@ class PathManager:
             return
         if isinstance(path, DirectPath):
             self._doubt(path, now)
+        else:
+            self._relays.doubt(self._connection, path, now)
         self._change(choice.path, "nothing comes through the path before", now)
 
     def _bear_streams(self, now: float) -> None:
@@ -336,16 +345,17 @@ class PathManager:
             self._connection.doubt(path)
             self._direct.doubted(path, now)
 
-    def _move_relay(self, now: float) -> None:
-        """The server hears us elsewhere: measure that, padded to 1200 bytes, and say so.
+    def _move_relays(self, moved: Collection[RelayRoute], now: float) -> None:
+        """Servers hear us elsewhere: measure that, padded to 1200 bytes, and say so.
 
-        On an unproved leg the server may send us no more than three times what it got.
+        On an unproved leg a server may send us no more than three times what it got.
         """
-        if self._relay.path in self._connection.paths:
-            self._connection.challenge(self._relay.path)
+        for route in moved:
+            if route.path in self._connection.paths:
+                self._connection.challenge(route.path)
         before = self.selected
         self.choose(now)
-        if before == self._relay.path == self.selected:
+        if before == self.selected and any(before == route.path for route in moved):
             self._change(before, "the relay hears us elsewhere", now)
 
     def _close_dead_paths(self, now: float) -> None:

@@ -1,9 +1,10 @@
 """The calls of one peer: with whom, and where each of them was told that we are.
 
-    the server says     who is there, who came, who was started anew, who left
+    a server says       who is there, who came, who was started anew, who left
     we say to it        Connect, for everybody with whom there is something to share; Candidates
 
-What the server says begins calls, and ends none that lives.
+What a server says begins calls, and ends none that lives. With each member there is one call,
+however many servers list it: to each of these we say the same.
 """
 
 from __future__ import annotations
@@ -12,16 +13,17 @@ from collections.abc import Callable, Iterator, Sequence
 from hashlib import blake2s
 
 from p2pquic.core.actions import Action, Log
-from p2pquic.core.addresses import LocalSocket
+from p2pquic.core.addresses import LocalSocket, ServerAddress, may_be_offered
 from p2pquic.core.events import Resilience
 from p2pquic.core.trace import MemberIgnored, Record
 from p2pquic.core.trace import MemberJoined as JoinedRecord
 from p2pquic.core.trace import MemberLeft as LeftRecord
 from p2pquic.quic.identity import Identity
-from p2pquic.session.control_link import ControlLink
+from p2pquic.session.members import Members
 from p2pquic.session.pair_config import PairConfig
 from p2pquic.session.pair_session import PairSession
 from p2pquic.session.peer_config import PeerConfig
+from p2pquic.session.server_links import ServerLinks
 from p2pquic.wire.signaling import (
     MOST_CANDIDATES,
     MOST_MEMBERS,
@@ -43,7 +45,7 @@ class PeerCalls:
         config: PeerConfig,
         identity: Identity,
         entropy: Callable[[int], bytes],
-        control: ControlLink,
+        links: ServerLinks,
         actions: list[Action],
     ) -> None:
         self.resilience: Resilience = config.resilience
@@ -51,10 +53,10 @@ class PeerCalls:
         self._config = config
         self._identity = identity
         self._entropy = entropy
-        self._control = control
+        self._links = links
         self._actions = actions
         self._pairs: dict[str, PairSession] = {}
-        self._members: dict[str, Member] = {}  # who is in the room, as far as the server told us
+        self._members = Members([server.address for server in config.servers])
         self._newcomers: dict[str, Member] = {}  # want a new call, while the old one is not over
         self._offered: dict[str, list[Candidate]] = {}
         self._round = 0
@@ -76,9 +78,10 @@ class PeerCalls:
             pair.choose_resilience(resilience)
 
     def follow_sockets(self, now: float) -> None:
-        """Our sockets may have changed, or the one that the server hears us on."""
+        """Our sockets may have changed, or how servers hear us."""
+        hearings = self._links.hearings
         for pair in self:
-            pair.set_sockets(self.sockets, self._control.local, now)
+            pair.set_sockets(self.sockets, hearings, now)
 
     def forget_finished(self, now: float, *, server_is_lost: bool) -> None:
         """Those that are over, and those that will never begin without a server.
@@ -88,34 +91,36 @@ class PeerCalls:
         for peer, pair in list(self._pairs.items()):
             if pair.is_over or (server_is_lost and not pair.is_connected):
                 del self._pairs[peer]
-                if pair.gave_up and not server_is_lost and peer in self._members:
-                    self._call(self._members[peer], now)
+                member = self._members.get(peer)
+                if pair.gave_up and not server_is_lost and member is not None:
+                    self._call(member, now)
 
     # ---- members -----------------------------------------------------------------------------
 
-    def enter(self, members: Sequence[Member], now: float) -> None:
-        """The server let us in, perhaps not for the first time; these were there before."""
-        self._members.clear()
+    def enter(self, server: ServerAddress, members: Sequence[Member], now: float) -> None:
+        """A server let us in, perhaps not for the first time; these were there before."""
+        self._members.forget(server)
         self._offered.clear()  # a server that was away has passed on nothing
         for member in members:
-            self.meet(member, now)
+            self.meet(server, member, now)
 
-    def meet(self, member: Member, now: float) -> None:
-        """Call a member if one of us has something for the other."""
+    def meet(self, server: ServerAddress, member: Member, now: float) -> None:
+        """Call a member that a server lists, if one of us has something for the other."""
+        is_news = self._members.add(server, member)
         if self._config.only and member.peer not in self._config.only:
-            self._log(MemberIgnored(member.peer, member.role))
+            if is_news:
+                self._log(MemberIgnored(member.peer, member.role))
             return
-        self._log(JoinedRecord(member.peer, member.role))
-        if len(self._members) < MOST_MEMBERS:  # a server that says otherwise fills no memory
-            self._members[member.peer] = member
+        if is_news:
+            self._log(JoinedRecord(member.peer, member.role))
         self._offered.pop(member.peer, None)
         old = self._pairs.get(member.peer)
         if old is None or old.is_over:
             self._call(member, now)
         elif member.instance != old.config.other.instance:
-            self._newcomers[member.peer] = member
-        elif not old.is_connected:
-            self._control.send(Connect(member.peer))  # the server was away
+            self._await_the_end_of(old, member)
+        elif not old.is_connected or server not in old.introduced_by:
+            self._links.send(Connect(member.peer), [server])  # it was away, or is a second one
 
     def _call(self, member: Member, now: float) -> None:
         sends = _talks(self._config.role) and _listens(member.role)
@@ -127,7 +132,7 @@ class PeerCalls:
         config = PairConfig(
             me=self._identity.peer_id,
             other=member,
-            server=self._config.intermediate,
+            servers=tuple(server.address for server in self._config.servers),
             sends=sends,
             receives=receives,
             resilience=self.resilience,
@@ -137,17 +142,36 @@ class PeerCalls:
             interfaces=self._config.interfaces,
         )
         pair = PairSession(config, self._identity, self._entropy, now)
-        pair.set_sockets(self.sockets, self._control.local, now)
+        pair.set_sockets(self.sockets, self._links.hearings, now)
         if self._config.relay == "never":
             pair.use_punch_key(_punch_key_of_strangers(config.me, member.peer))
         self._pairs[member.peer] = pair
-        self._control.send(Connect(member.peer))
+        self._links.send(Connect(member.peer), self._members.servers_of(member.peer))
 
-    def on_wanted(self, peer: str) -> None:
-        """A member wants a call. If we have one with it, its half of that is over."""
-        pair = self._pairs.get(peer)
-        if pair is not None and pair.is_connected and peer in self._members:
-            self._newcomers[peer] = self._members[peer]
+    def begin_elsewhere(self, server: ServerAddress, now: float) -> None:
+        """This server is away: a call whose handshake may hang on its relay begins anew by others.
+
+        The other end finds the same. Paths cannot change before both ends are authenticated.
+        """
+        for peer, pair in list(self._pairs.items()):
+            if pair.is_connected or pair.is_over or server not in pair.introduced_by:
+                continue
+            if any(other != server for other in self._members.servers_of(peer)):
+                del self._pairs[peer]
+                self._call(pair.config.other, now)
+
+    def on_wanted(self, server: ServerAddress, peer: str) -> None:
+        """A member wants a call. If this server introduced us before, its half of ours is over."""
+        pair, member = self._pairs.get(peer), self._members.get(peer)
+        if pair is None or member is None or not pair.is_connected:
+            return
+        if server in pair.introduced_by:
+            self._newcomers[peer] = member
+
+    def _await_the_end_of(self, old: PairSession, member: Member) -> None:
+        """The other end was started anew, unless a server still lists the one we talk to."""
+        if not self._members.is_listed(old.config.other):
+            self._newcomers[member.peer] = member
 
     def call_newcomers(self, now: float) -> None:
         """Call who wants a new call once the old one has fallen silent, or is over.
@@ -167,12 +191,16 @@ class PeerCalls:
                 del self._pairs[peer]
             self._call(member, now)
 
-    def part(self, peer: str) -> None:
-        """The server lost sight of a member; a call that runs goes on without it."""
+    def part(self, server: ServerAddress, peer: str) -> None:
+        """A server lost sight of a member; a call that runs goes on without it."""
+        has_left = self._members.remove(server, peer, self._links.silent)
+        pair, listed = self._pairs.get(peer), self._members.get(peer)
+        if not has_left:
+            if pair is not None and listed is not None and listed != pair.config.other:
+                self._await_the_end_of(pair, listed)
+            return
         self._log(LeftRecord(peer))
-        self._members.pop(peer, None)
         self._newcomers.pop(peer, None)
-        pair = self._pairs.get(peer)
         if pair is not None and not pair.is_connected:
             del self._pairs[peer]
 
@@ -185,15 +213,16 @@ class PeerCalls:
         mine = [Candidate(socket.host, socket.port, "host") for socket in self.sockets]
         mine += [
             Candidate(address.host, address.port, "server-reflexive")
-            for socket, address in self._control.observed.items()
+            for socket, address in self._links.observed
             if address != socket.address
         ]
-        mine = mine[:MOST_CANDIDATES]
+        mine = [each for each in mine if may_be_offered(each.host)][:MOST_CANDIDATES]
         for peer in self._pairs:
             if self._offered.get(peer) != mine:
                 self._round += 1
                 self._offered[peer] = mine
-                self._control.send(Candidates(peer, self._round, mine))
+                servers = self._members.servers_of(peer)
+                self._links.send(Candidates(peer, self._round, mine), servers)
 
     def offer_anew(self, peer: str) -> None:
         """The same candidates may be news to this member: the server adds what it sees."""

@@ -1,10 +1,10 @@
-"""A peer's brain: one link to the intermediate server, one call with each member that fits.
+"""A peer's brain: a link to each intermediate server, one call with each member that fits.
 
     sockets, datagrams, audio frames --> PeerSession --> datagrams, audio, trace
                                           |      |
-                                  ControlLink  PeerCalls: PairSession, PairSession ...
+                                  ServerLinks  PeerCalls: PairSession, PairSession ...
 
-It sorts what arrives to whom it is for, passes messages between the link and the calls, and
+It sorts what arrives to whom it is for, passes messages between the links and the calls, and
 gathers what they order. Audio leaves before signaling.
 """
 
@@ -14,7 +14,7 @@ from collections.abc import Callable
 from typing import assert_never
 
 from p2pquic.core.actions import Action, Finish, Log, SendDatagram, StartMedia
-from p2pquic.core.addresses import LocalSocket, SocketAddress
+from p2pquic.core.addresses import LocalSocket, ServerAddress, SocketAddress
 from p2pquic.core.deadlines import earliest
 from p2pquic.core.drops import DropLimit
 from p2pquic.core.errors import ProtocolError
@@ -49,13 +49,12 @@ from p2pquic.session.pair_session import PairSession
 from p2pquic.session.peer_calls import PeerCalls
 from p2pquic.session.peer_config import PeerConfig
 from p2pquic.session.reserve import Reserve
-from p2pquic.session.server_key import ServerKey
+from p2pquic.session.server_links import ServerLinks
 from p2pquic.wire import punch
 from p2pquic.wire.relay_frame import decode, is_relay_frame
 from p2pquic.wire.signaling import (
     INSTANCE_SIZE,
     PROTOCOL_VERSION,
-    Leave,
     MemberJoined,
     MemberLeft,
     PeerCandidates,
@@ -75,29 +74,24 @@ class PeerSession:
         self, config: PeerConfig, identity: Identity, entropy: Callable[[int], bytes]
     ) -> None:
         self._config = config
-        self._control = ControlLink(
-            config.intermediate,
-            identity,
-            ServerKey(config.pin, config.pin_advice),
-            Register(PROTOCOL_VERSION, config.room, config.role, entropy(INSTANCE_SIZE)),
-            config.interfaces,
-        )
-        self._reserve = Reserve(config.interfaces, config.intermediate.family)
+        hello = Register(PROTOCOL_VERSION, config.room, config.role, entropy(INSTANCE_SIZE))
+        self._links = ServerLinks(config, identity, hello)
+        families = {each.family for server in config.servers for each in server.address.addresses}
+        self._reserve = Reserve(config.interfaces, families)
         self._actions: list[Action] = []
-        self._calls = PeerCalls(config, identity, entropy, self._control, self._actions)
+        self._calls = PeerCalls(config, identity, entropy, self._links, self._actions)
         self._reluctant: list[str] = []  # interfaces in use that are to be avoided
-        self._told_observed: dict[LocalSocket, SocketAddress] = {}
-        self._registered = False
+        self._told_observed: list[tuple[LocalSocket, SocketAddress]] = []
         self._frame = 0
         self._media_started = False
-        self._server_lost: str | None = None  # for good
-        self._server_away: str | None = None  # why, as we told
+        self._silent: list[ServerAddress] = []  # the servers that did not answer when last seen
+        self._told_failure: str | None = None  # of all servers
         self._drops = DropLimit()
 
     @property
     def deadline(self) -> float | None:
-        """The earliest timer of the link and the calls."""
-        times = [self._control.deadline, *[pair.deadline for pair in self._calls]]
+        """The earliest timer of the links and the calls."""
+        times = [self._links.deadline, *[pair.deadline for pair in self._calls]]
         return earliest([*times, self._reserve.deadline])
 
     def call(self, remote: str) -> PairSession | None:
@@ -148,11 +142,10 @@ class PeerSession:
         if local not in self._calls.sockets:
             return  # it stands in reserve again; what comes there was on the way
         if is_relay_frame(data):
-            if remote == self._config.intermediate:
-                session = decode(data).session
-                for pair in self._calls:
-                    if pair.relay_session == session:
-                        pair.on_relay_frame(local, data, now)
+            session = decode(data).session
+            for pair in self._calls:
+                if pair.has_relay(remote, session):
+                    pair.on_relay_frame(local, remote, data, now)
         elif punch.is_punch(data):
             probe = punch.decode(data)
             pair_named = self._calls.get(probe.username.partition(":")[2])
@@ -173,9 +166,9 @@ class PeerSession:
             if pair.owns(connection_id):
                 pair.on_quic(DirectPath(local, remote), data, now)
                 return
-        if self._control.owns(connection_id):
-            if remote == self._config.intermediate:
-                self._obey(self._control.receive(local, data, now), now)
+        link = self._links.at(remote)
+        if link is not None and link.owns(connection_id):
+            self._obey(link, link.receive(local, data, now), now)
             return
         for pair in self._calls:
             if pair.expects(local, remote):
@@ -183,8 +176,8 @@ class PeerSession:
                 return
 
     def _on_deadline(self, now: float) -> None:
-        if (due := self._control.deadline) is not None and now >= due:
-            self._obey(self._control.tick(now), now)
+        for link, messages in self._links.tick(now):
+            self._obey(link, messages, now)
         for pair in self._calls:
             if (due := pair.deadline) is not None and now >= due:
                 pair.tick(now)
@@ -192,7 +185,7 @@ class PeerSession:
     def _on_resumed(self, now: float) -> None:
         """Whatever became due meanwhile is done now, and nothing that lived before is believed."""
         self._on_deadline(now)
-        self._control.hurry(now)
+        self._links.hurry(now)
         for pair in self._calls:
             pair.on_resumed(now)
 
@@ -200,26 +193,27 @@ class PeerSession:
         if self._drops.allows(now):
             self._log(Dropped(fault, str(source)))
 
-    # ---- what the server says ----------------------------------------------------------------
+    # ---- what the servers say ----------------------------------------------------------------
 
-    def _obey(self, messages: list[ToPeer], now: float) -> None:
-        if (key_hash := self._control.key.take_newly_trusted()) is not None:
-            self._log(ServerTrusted(str(self._config.intermediate), fingerprint(key_hash)))
+    def _obey(self, link: ControlLink, messages: list[ToPeer], now: float) -> None:
+        server = link.server
+        if (key_hash := link.key.take_newly_trusted()) is not None:
+            self._log(ServerTrusted(str(server), fingerprint(key_hash)))
         for message in messages:
             match message:
                 case Welcome(peer, observed, members):
-                    self._registered = True
-                    self._log(Registered(peer, self._config.room, str(observed)))
-                    self._calls.enter(members, now)
+                    self._links.welcomed(server)
+                    self._log(Registered(peer, self._config.room, str(observed), str(server)))
+                    self._calls.enter(server, members, now)
                 case MemberJoined(member):
-                    self._calls.meet(member, now)
+                    self._calls.meet(server, member, now)
                 case MemberLeft(peer):
-                    self._calls.part(peer)
+                    self._calls.part(server, peer)
                 case Wanted(peer):
-                    self._calls.on_wanted(peer)
+                    self._calls.on_wanted(server, peer)
                 case RelayOpened(peer):
                     if (pair := self._calls.get(peer)) is not None:
-                        pair.open_relay(message, now)
+                        pair.open_relay(server, message, now)
                 case PeerCandidates(peer, round_, candidates, observed):
                     if (pair := self._calls.get(peer)) is not None:
                         remotes = [candidate.address for candidate in candidates]
@@ -227,7 +221,7 @@ class PeerSession:
                             remotes.append(observed)
                         pair.set_candidates(round_, remotes, now)
                 case Refused(reason):
-                    self._control.failure = reason
+                    link.failure = reason
                 case _:
                     assert_never(message)
         self._tell_where_we_are(now)
@@ -241,32 +235,35 @@ class PeerSession:
             self._log(ReserveChanged(reluctant or self._reluctant, used=bool(reluctant)))
         self._reluctant = reluctant
         self._calls.sockets = sockets
-        self._control.set_sockets(sockets, now)
+        self._links.set_sockets(sockets, now)
         self._tell_where_we_are(now)
 
     def _is_in_need(self) -> bool:
         """Whether, beside the interfaces to avoid, none is known to live."""
-        local = self._control.local
-        is_heard = local is not None and not self._reserve.avoids(local)
+        heard = [
+            link
+            for link in self._links
+            if link.local is not None and not self._reserve.avoids(link.local)
+        ]
         calls = [pair for pair in self._calls if pair.is_connected]
         if not calls:
-            return not is_heard or self._control.lost is not None or self._control.is_overdue
+            return all(link.lost is not None or link.is_overdue for link in heard)
         return any(
             self._config.interfaces.avoids(pair.interface)
             or (
                 pair.doubted_since is not None
-                and not (is_heard and self._control.works_since(pair.doubted_since))
+                and not any(link.works_since(pair.doubted_since) for link in heard)
             )
             for pair in calls
         )
 
     def _tell_where_we_are(self, now: float) -> None:
-        """The kernel or the server may just have told us something new about that."""
+        """The kernel or a server may just have told us something new about that."""
         self._calls.follow_sockets(now)
-        for local, address in self._control.observed.items():
-            if self._told_observed.get(local) != address:
+        told, self._told_observed = self._told_observed, self._links.observed
+        for local, address in self._told_observed:
+            if (local, address) not in told:
                 self._log(Observed(str(local), str(address)))
-        self._told_observed = dict(self._control.observed)
         self._calls.offer_candidates()
 
     def _gather(self, now: float) -> list[Action]:
@@ -274,6 +271,10 @@ class PeerSession:
         sends: list[SendDatagram] = []
         others: list[Action] = []
         self._calls.call_newcomers(now)
+        before, self._silent = self._silent, self._links.silent
+        for server in self._silent:
+            if server not in before:
+                self._calls.begin_elsewhere(server, now)
         for pair in self._calls:
             sends += pair.flush(now)
             for action in pair.drain():
@@ -282,45 +283,39 @@ class PeerSession:
                 else:
                     others.append(action)
             self._look_into_doubt(pair, now)
-        self._calls.forget_finished(now, server_is_lost=self._server_lost is not None)
-        sends += self._control.flush(now)
+        self._calls.forget_finished(now, server_is_lost=self._told_failure is not None)
+        sends += self._links.flush(now)
         if not self._media_started and any(
             pair.is_connected and pair.config.sends for pair in self._calls
         ):
             self._media_started = True
             others.append(StartMedia())
-        self._note_absence_of_the_server()
+        for sentence in self._links.judge(now):
+            self._log(Failed(sentence))
         actions = [*sends, *self._actions, *others]
         self._actions.clear()
-        if self._control.failure is not None:
-            actions += self._on_server_lost(self._control.failure)
-        elif self._server_lost is not None and not self._calls:
-            actions += self._on_server_lost(self._server_lost)
-        return actions
+        return actions + self._end_without_servers()
 
     def _look_into_doubt(self, pair: PairSession, now: float) -> None:
-        """Ask the server, once per doubt also on the other end's behalf.
+        """Ask the servers, once per doubt also on the other end's behalf.
 
-        The server stamps candidates with the address it sees, so the same ones may be news there: a
+        A server stamps candidates with the address it sees, so the same ones may be news there: a
         NAT that forgot us has given us another address, of which nobody told us.
         """
         if pair.doubted_since is None:
             return
-        self._control.hurry(now)
+        self._links.hurry(now)
         if pair.has_new_doubt():
             self._calls.offer_anew(pair.remote)
 
-    def _note_absence_of_the_server(self) -> None:
-        told, self._server_away = self._server_away, self._control.lost
-        if self._server_away not in (None, told):
-            self._log(Failed(f"{self._server_away} It is tried again; calls go on."))
-
-    def _on_server_lost(self, reason: str) -> list[Action]:
+    def _end_without_servers(self) -> list[Action]:
         """Without a server there is nobody to meet; running calls go on."""
-        self._control.failure = None
-        self._server_lost = reason
+        told, self._told_failure = self._told_failure, self._links.failure
+        reason = self._told_failure
+        if reason is None:
+            return []
         if self._calls:
-            return [Log(Failed(f"{reason} The call goes on."))]
+            return [] if reason == told else [Log(Failed(f"{reason} The call goes on."))]
         return [Log(Failed(reason)), Log(Closed(reason)), Finish(reason, failed=True)]
 
     def _hang_up(self, reason: str, now: float) -> list[Action]:
@@ -330,11 +325,10 @@ class PeerSession:
         for pair in self._calls:
             farewell += pair.flush(now)
             farewell += pair.drain()
-        if self._registered:
-            self._control.send(Leave())
-            farewell += self._control.flush(now)
-        self._control.close(reason)
-        farewell += self._control.flush(now)
+        self._links.leave()
+        farewell += self._links.flush(now)
+        self._links.close(reason)
+        farewell += self._links.flush(now)
         return [*self._actions, *farewell, Log(Closed(reason)), Finish(reason)]
 
     def _log(self, record: Record) -> None:

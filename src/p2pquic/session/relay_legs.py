@@ -2,7 +2,7 @@
 
     wlan0   leg 0 --+
     rmnet0  leg 1 --+-- RelayLegs --- QUIC packets of one call
-    eth0    leg 2 --+
+    eth0    leg 2 --+   (IPv6 of an interface is another leg than its IPv4)
 
 To QUIC the session is one path whose address never changes: a leg may be moved, added or dropped
 beneath a running handshake. The server learns it from any frame on the leg, and from `wanted` in
@@ -36,6 +36,8 @@ TAGS_REMEMBERED = 32  # frames of a leg that a hint may speak of: one round trip
 
 Sends = list[tuple[LocalSocket, bytes]]
 
+_Name = tuple[str, int]  # an interface and a family of IP: what a leg is, whatever its address
+
 
 class Received(NamedTuple):
     """What a datagram brought: a packet for QUIC or none, and what to answer."""
@@ -63,7 +65,7 @@ class RelayLegs:
         self._key = key
         self._ticket = ticket
         self._legs = [_Leg() for _ in range(LEGS)]
-        self._numbers: dict[str, int] = {}  # leg numbers by interface, least recently used first
+        self._numbers: dict[_Name, int] = {}  # of legs, the least recently used first
         self._selected: list[tuple[LocalSocket, int]] = []
         self._epoch = 0
         self._mask = 0
@@ -76,17 +78,17 @@ class RelayLegs:
     def select(self, sockets: Sequence[LocalSocket]) -> None:
         """Send from these sockets, and be sent to on their legs; preferred first.
 
-        An interface is one leg, so of several sockets on one interface the first is taken; of
-        more than three interfaces the first three. Without any, the server goes on sending to the
-        leg it last heard.
+        An interface is one leg in each family, so of several sockets of one the first is taken; of
+        more than three legs the first three. Without any, the server goes on sending to the leg
+        it last heard.
         """
         chosen: list[LocalSocket] = []
         for socket in sockets:
-            taken = {other.interface for other in chosen}
-            if socket.interface not in taken and len(chosen) < MOST_SELECTED:
+            taken = {_name(other) for other in chosen}
+            if _name(socket) not in taken and len(chosen) < MOST_SELECTED:
                 chosen.append(socket)
-        keep = {socket.interface for socket in chosen}
-        self._selected = [(s, self._number_of(s.interface, keep)) for s in chosen]
+        keep = {_name(socket) for socket in chosen}
+        self._selected = [(s, self._number_of(_name(s), keep)) for s in chosen]
         mask = sum(1 << number for _, number in self._selected)
         if mask != self._mask:
             self._mask = mask
@@ -101,8 +103,8 @@ class RelayLegs:
 
     def announce(self, local: LocalSocket) -> bytes:
         """A datagram for the server that makes or keeps the leg of `local` warm."""
-        keep = {socket.interface for socket, _ in self._selected}
-        return self._encode(self._number_of(local.interface, keep), FrameType.ANNOUNCE, b"")
+        keep = {_name(socket) for socket, _ in self._selected}
+        return self._encode(self._number_of(_name(local), keep), FrameType.ANNOUNCE, b"")
 
     def receive(self, local: LocalSocket, data: bytes) -> Received:
         """The server sent `data` to our socket `local`. A repeat brings nothing.
@@ -127,7 +129,7 @@ class RelayLegs:
 
     def _answer(self, local: LocalSocket, challenge: RelayFrame) -> Sends:
         """Prove that we are where the server heard us, unless the leg is elsewhere by now."""
-        if self._numbers.get(local.interface) != challenge.leg:
+        if self._numbers.get(_name(local)) != challenge.leg:
             return []
         return [(local, self._encode(challenge.leg, FrameType.RESPONSE, challenge.payload))]
 
@@ -142,9 +144,9 @@ class RelayLegs:
         leg.sent_tags.clear()
         return [(local, self._encode(hint.leg, FrameType.TICKET, self._ticket))]
 
-    def _number_of(self, interface: str, keep: set[str]) -> int:
-        """The leg number of an interface; a fifth takes over the least recently used one."""
-        number = self._numbers.pop(interface, None)
+    def _number_of(self, leg: _Name, keep: set[_Name]) -> int:
+        """The number of a leg; a fifth takes over that of the least recently used one."""
+        number = self._numbers.pop(leg, None)
         if number is None:
             free = set(range(LEGS)) - set(self._numbers.values())
             if free:
@@ -152,7 +154,7 @@ class RelayLegs:
             else:
                 unused = next(name for name in self._numbers if name not in keep)
                 number = self._numbers.pop(unused)
-        self._numbers[interface] = number
+        self._numbers[leg] = number
         return number
 
     def _encode(self, number: int, kind: FrameType, payload: bytes) -> bytes:
@@ -164,3 +166,7 @@ class RelayLegs:
         leg.next_sequence += 1
         leg.sent_tags.append(tag_of(data))
         return data
+
+
+def _name(local: LocalSocket) -> _Name:
+    return local.interface, local.family

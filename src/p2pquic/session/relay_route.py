@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from p2pquic.core.actions import SendDatagram
-from p2pquic.core.addresses import LocalSocket, SocketAddress
+from p2pquic.core.addresses import LocalSocket, ServerAddress
 from p2pquic.core.path import RelayPath
 from p2pquic.session.relay_legs import RelayLegs
 from p2pquic.wire.signaling import RelayOpened
@@ -18,24 +19,37 @@ FIRST_ANNOUNCE_WAIT = 0.1  # seconds; doubled after each announcement that nothi
 LONGEST_ANNOUNCE_WAIT = 5.0  # seconds
 
 
-class RelayRoute:
-    """The relay of one call; without a session it leads nowhere."""
+class Hearing(NamedTuple):
+    """How a server hears us: on which socket, if on any, and whether it answers just now."""
 
-    def __init__(self, server: SocketAddress) -> None:
+    local: LocalSocket | None
+    answers: bool = True
+
+
+class RelayRoute:
+    """The relay of one call at one server; without a session it leads nowhere."""
+
+    def __init__(self, server: ServerAddress) -> None:
+        self.server = server
         self.path: RelayPath | None = None
         self.local: LocalSocket | None = None  # the socket the server hears us on
-        self._server = server
+        self.server_answers = True
+        self.leg_doubted_until = -math.inf  # in hot manner its leg is not relied on alone before
         self._legs: RelayLegs | None = None
         self._used: Sequence[LocalSocket] = ()
         self._heard_at = -math.inf  # on the leg the server hears us on
         self._doubted_at = -math.inf
         self._announce_wait = FIRST_ANNOUNCE_WAIT
-        self.announce_at: float | None = None  # when to `announce` again: no packet came yet
+        self.announce_at: float | None = -math.inf  # when to `announce`: no packet came yet
 
     @property
     def session(self) -> bytes | None:
         """The id that relay frames of this call carry."""
         return None if self._legs is None else self._legs.session
+
+    def reaches(self, local: LocalSocket) -> bool:
+        """Whether a leg from this socket could lead to the server."""
+        return self.server.serves(local)
 
     @property
     def is_ready(self) -> bool:
@@ -45,16 +59,18 @@ class RelayRoute:
     def open(self, message: RelayOpened) -> None:
         """The server opened a session for this call."""
         self._legs = RelayLegs(message.session, message.key, message.ticket)
-        self.path = RelayPath(message.session, self._server)
+        self.path = RelayPath(message.session, self.server)
+        self.announce_at = -math.inf
         self._used = ()
         self.use([] if self.local is None else [self.local])
 
-    def move(self, local: LocalSocket | None) -> bool:
-        """The server hears us on this socket now, or on none; whether that is a change."""
+    def move(self, hearing: Hearing) -> bool:
+        """The server hears us so now; whether that is on another socket."""
+        local, self.server_answers = hearing
         moved, self.local = local != self.local, local
         if moved:
             self._doubted_at = self._heard_at = -math.inf
-            self.announce_at = None
+            self.announce_at = -math.inf
             self._announce_wait = FIRST_ANNOUNCE_WAIT
             self.use([] if local is None else [local])
         return moved
@@ -89,23 +105,19 @@ class RelayRoute:
             return []
         self.announce_at = now + self._announce_wait
         self._announce_wait = min(2 * self._announce_wait, LONGEST_ANNOUNCE_WAIT)
-        return [SendDatagram(self.local, self._server, self._legs.announce(self.local))]
+        return [self._send(self.local, self._legs.announce(self.local))]
 
     def show(self, sockets: Sequence[LocalSocket]) -> list[SendDatagram]:
         """Let the server know these legs, so that it can reach us there if we fall silent."""
         if self._legs is None:
             return []
-        return [
-            SendDatagram(socket, self._server, self._legs.announce(socket)) for socket in sockets
-        ]
+        return [self._send(socket, self._legs.announce(socket)) for socket in sockets]
 
     def wrap(self, packet: bytes) -> list[SendDatagram]:
         """What carries a QUIC packet to the server."""
         if self._legs is None or self.local is None:
             return []
-        return [
-            SendDatagram(socket, self._server, frame) for socket, frame in self._legs.wrap(packet)
-        ]
+        return [self._send(socket, frame) for socket, frame in self._legs.wrap(packet)]
 
     def receive(
         self, local: LocalSocket, data: bytes, now: float
@@ -121,4 +133,7 @@ class RelayRoute:
             self._heard_at = now
         if packet is not None:
             self.announce_at = None
-        return packet, [SendDatagram(socket, self._server, reply) for socket, reply in replies]
+        return packet, [self._send(socket, reply) for socket, reply in replies]
+
+    def _send(self, local: LocalSocket, frame: bytes) -> SendDatagram:
+        return SendDatagram(local, self.server.seen_from(local), frame)

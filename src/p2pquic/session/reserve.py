@@ -10,7 +10,7 @@ that has just come up.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from p2pquic.core.addresses import LocalSocket
 from p2pquic.core.preference import InterfacePreference
@@ -22,10 +22,10 @@ CALM = 2.0  # seconds for which nothing needs it: a Wi-Fi that stutters should n
 class Reserve:
     """All our sockets, in the person's order, and those of them in use."""
 
-    def __init__(self, preference: InterfacePreference, family: int) -> None:
+    def __init__(self, preference: InterfacePreference, families: Collection[int]) -> None:
         self.sockets: tuple[LocalSocket, ...] = ()
         self._preference = preference
-        self._family = family  # the server's: who cannot reach it holds up nothing
+        self._families = families  # of servers: who can reach none holds up nothing
         self._is_called_up = False
         self._calm_since: float | None = None
 
@@ -66,7 +66,7 @@ class Reserve:
     @property
     def has_choice(self) -> bool:
         """Whether there is something to avoid, and something to use instead."""
-        avoided = {self.avoids(each) for each in self.sockets if each.family == self._family}
+        avoided = {self.avoids(each) for each in self.sockets if each.family in self._families}
         return False in avoided and any(map(self.avoids, self.sockets))
 
     def avoids(self, socket: LocalSocket) -> bool:

@@ -8,6 +8,7 @@ person typed, not by what that resolves to: it is the name that is trusted.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -19,9 +20,9 @@ LINE = re.compile(r"(?P<name>\S+:\d+)\s+(?P<value>sha256:[0-9a-fA-F]{64})")
 
 
 class Pin(NamedTuple):
-    """The hash of the key a server has to hold (32 bytes), and what to do if it has another."""
+    """The hashes of keys (32 bytes) of which a server has to hold one, and what to do if not."""
 
-    key_hash: bytes
+    key_hashes: tuple[bytes, ...]
     advice: str
 
 
@@ -35,16 +36,16 @@ class KnownServers:
     def __init__(self, directory: Path) -> None:
         self._known = KnownFile(directory / "known_servers", LINE, "HOST:PORT sha256:HEX")
 
-    def choose_pin(self, server: str, told: str | None) -> Pin | None:
-        """The key that a person told ("sha256:..."), or the one that `server` had so far, if any.
+    def choose_pin(self, server: str, told: Sequence[str]) -> Pin | None:
+        """The keys that a person told ("sha256:..."), or the one that `server` had so far, if any.
 
         Raises:
             UsageError: see `pin`, or what was told is no fingerprint.
         """
-        if told is None:
+        if not told:
             return self.pin(server)
         advice = "Correct --pin if whoever runs the server confirms the other key."
-        return Pin(parse_fingerprint(told), advice)
+        return Pin(tuple(map(parse_fingerprint, told)), advice)
 
     def pin(self, server: str) -> Pin | None:
         """The key that `server`, as HOST:PORT, had so far; None if it was never met.
@@ -56,7 +57,7 @@ class KnownServers:
         if line is None:
             return None
         return Pin(
-            parse_fingerprint(line.value),
+            (parse_fingerprint(line.value),),
             f"The old key is in line {line.number} of {self._known.file}: if whoever runs the "
             "server confirms the new one, remove that line, or give the new key with --pin.",
         )

@@ -11,7 +11,7 @@ send errors: an address is usable when the kernel says so, and gone when the ker
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from p2pquic.core.addresses import LocalAddress
@@ -31,23 +31,23 @@ class AddressMonitor(Protocol):
         ...
 
 
-def create_monitor(destination: str | None, on_change: OnChange) -> AddressMonitor:
+def create_monitor(destinations: Sequence[str], on_change: OnChange) -> AddressMonitor:
     """The best monitor this system has.
 
     Args:
-        destination: Numeric address of the intermediate server; None means the whole internet,
+        destinations: Numeric addresses of the intermediate server; none means the whole internet,
             so only addresses with a default route count.
         on_change: Called in the asyncio loop, never twice in a row with the same addresses.
     """
     if sys.platform == "linux":
         from p2pquic.net.monitor.linux import LinuxMonitor
 
-        return LinuxMonitor(destination, on_change)
+        return LinuxMonitor(destinations, on_change)
     elif sys.platform == "darwin":  # noqa: RET505 (mypy understands only this form, as below)
         from p2pquic.net.monitor.macos import MacMonitor
 
-        return MacMonitor(destination, on_change)
+        return MacMonitor(destinations, on_change)
     else:
         from p2pquic.net.monitor.poll import PollingMonitor
 
-        return PollingMonitor(destination, on_change)
+        return PollingMonitor(destinations, on_change)

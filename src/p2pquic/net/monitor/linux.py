@@ -9,8 +9,10 @@ notifications costs one look.
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import socket
 import sys
+from collections.abc import Sequence
 
 assert sys.platform == "linux", "rtnetlink is how Linux speaks of its network."
 
@@ -21,8 +23,10 @@ from p2pquic.net.monitor.rtnetlink import (
     RTM_DELLINK,
     RTM_NEWADDR,
     RTM_NEWLINK,
+    RTM_NEWROUTE,
     KernelTables,
     open_changes_socket,
+    prefers_temporary,
     read_changes,
 )
 from p2pquic.net.monitor.usable import (
@@ -33,15 +37,17 @@ from p2pquic.net.monitor.usable import (
 )
 
 LINK_CHANGES = {RTM_NEWLINK, RTM_DELLINK}
-ADDRESS_CHANGES = LINK_CHANGES | {RTM_NEWADDR, RTM_DELADDR}
+# A new route as well: an optimistic address (RFC 4429) may be used at once, but unless the sysctl
+# use_optimistic is set, Linux announces it only when detection is done; its route comes first.
+ADDRESS_CHANGES = LINK_CHANGES | {RTM_NEWADDR, RTM_DELADDR, RTM_NEWROUTE}
 
 
 class LinuxMonitor:
     """An AddressMonitor on rtnetlink."""
 
-    def __init__(self, destination: str | None, on_change: OnChange) -> None:
-        self._destination = destination
-        self._targets = targets(destination)
+    def __init__(self, destinations: Sequence[str], on_change: OnChange) -> None:
+        self._destinations = destinations
+        self._targets = targets(destinations)
         self._on_change = on_change
         self._changes: socket.socket | None = None
         self._tables: KernelTables | None = None
@@ -76,10 +82,30 @@ class LinuxMonitor:
         if changes & LINK_CHANGES:
             self._links = self._tables.links()
         if changes & ADDRESS_CHANGES:
-            self._addresses = self._tables.addresses()
+            self._addresses = self._without_unwanted_privacy(self._tables.addresses())
         routes = self._tables.routes()
         choices = {family: self._tables.choice(target) for family, target in self._targets.items()}
-        usable = usable_addresses(self._links, self._addresses, routes, self._destination, choices)
+        usable = usable_addresses(
+            self._links, self._addresses, routes, self._destinations, self._last or (), choices
+        )
         if usable != self._last:
             self._last = usable
             self._on_change(usable)
+
+    def _without_unwanted_privacy(
+        self, addresses: list[InterfaceAddress]
+    ) -> list[InterfaceAddress]:
+        """The temporary addresses of an interface on which they are not preferred are like others.
+
+        Only who has one pays for the question.
+        """
+        private = {address.link for address in addresses if address.temporary}
+        unwanted = {
+            link.index
+            for link in self._links
+            if link.index in private and not prefers_temporary(link.name)
+        }
+        return [
+            dataclasses.replace(each, temporary=False) if each.link in unwanted else each
+            for each in addresses
+        ]

@@ -12,6 +12,7 @@ import asyncio
 import errno
 import socket
 import struct
+from collections.abc import Sequence
 
 from p2pquic.net.monitor import OnChange
 from p2pquic.net.monitor.poll import PollingMonitor
@@ -32,8 +33,8 @@ SAFETY_INTERVAL = 1.0  # seconds; what nobody announced is noticed by then
 class MacMonitor:
     """An AddressMonitor on the routing socket."""
 
-    def __init__(self, destination: str | None, on_change: OnChange) -> None:
-        self._polling = PollingMonitor(destination, on_change, interval=SAFETY_INTERVAL)
+    def __init__(self, destinations: Sequence[str], on_change: OnChange) -> None:
+        self._polling = PollingMonitor(destinations, on_change, interval=SAFETY_INTERVAL)
         self._changes: socket.socket | None = None
 
     def start(self) -> None:

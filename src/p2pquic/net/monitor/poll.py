@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from p2pquic.core.addresses import LocalAddress
@@ -38,8 +38,8 @@ class Tables(NamedTuple):
     routes: list[Route]
 
 
-ReadTables = Callable[[str | None], Tables]
-"""Reads them, as far as the way to a destination needs them; OSError if the system is silent."""
+ReadTables = Callable[[Sequence[str]], Tables]
+"""Reads them, as far as the way to a server needs them; OSError if the system is silent."""
 
 
 class PollingMonitor:
@@ -47,13 +47,13 @@ class PollingMonitor:
 
     def __init__(
         self,
-        destination: str | None,
+        destinations: Sequence[str],
         on_change: OnChange,
         read: ReadTables | None = None,
         interval: float = POLL_INTERVAL,
     ) -> None:
         """`read` is `read_tables` unless told otherwise; `interval` in seconds."""
-        self._destination = destination
+        self._destinations = destinations
         self._on_change = on_change
         self._read = read or read_tables
         self._interval = interval
@@ -83,16 +83,16 @@ class PollingMonitor:
         self._looked = asyncio.get_running_loop().time()
         self._schedule(self._looked + self._interval)
         try:
-            tables = self._read(self._destination)
+            tables = self._read(self._destinations)
         except OSError:
             return  # interfaces that come and go under its hands; what was true stays so until then
-        usable = usable_addresses(*tables, self._destination)
+        usable = usable_addresses(*tables, self._destinations, self._last or ())
         if usable != self._last:
             self._last = usable
             self._on_change(usable)
 
 
-def read_tables(destination: str | None) -> Tables:
+def read_tables(destinations: Sequence[str]) -> Tables:
     """The tables of this host, with a route for each address that has a way out.
 
     Raises:
@@ -100,9 +100,7 @@ def read_tables(destination: str | None) -> Tables:
     """
     links, addresses = read_interfaces()
     names = {link.index: link.name for link in links}
-    targets = dict(PUBLIC)
-    if destination is not None:
-        targets[_family(destination)] = destination
+    targets = PUBLIC | {_family(destination): destination for destination in destinations}
     favourites = {source_address(target) for target in targets.values()}
     routes = [
         Route(_family(address.host), 0, 0, address.link, 0 if address.host in favourites else 1)

@@ -10,6 +10,7 @@ and an address change and the start of a call would wait for that.
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import errno
 import ipaddress
 import os
@@ -17,6 +18,7 @@ import socket
 import struct
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 assert sys.platform == "linux", "rtnetlink is how Linux speaks of its network."
 
@@ -40,8 +42,9 @@ IFA_ADDRESS, IFA_LOCAL, IFA_FLAGS = 1, 2, 8
 RTA_DST, RTA_OIF, RTA_PRIORITY, RTA_MULTIPATH, RTA_TABLE = 1, 4, 6, 9, 15
 
 IFF_UP, IFF_RUNNING, IFF_LOWER_UP = 0x1, 0x40, 0x10000
+IFA_F_TEMPORARY = 0x1  # of an IPv6 address; of an IPv4 one the bit says "secondary"
 IFA_F_OPTIMISTIC, IFA_F_DADFAILED, IFA_F_DEPRECATED, IFA_F_TENTATIVE = 0x4, 0x8, 0x20, 0x40
-RTN_UNICAST = 1
+RTN_UNICAST, RTN_LOCAL = 1, 2
 RT_TABLE_LOCAL = 255
 RTM_F_CLONED = 0x200
 RTNH_F_DEAD, RTNH_F_LINKDOWN = 0x1, 0x10
@@ -111,9 +114,32 @@ class KernelTables:
         return [parse_link(body) for body in bodies]
 
     def addresses(self) -> list[InterfaceAddress]:
-        """All IPv4 and IPv6 addresses."""
+        """All IPv4 and IPv6 addresses.
+
+        One of IPv6 that is on the list but has no local route yet is tentative to us: for some
+        milliseconds it can be bound and sent from, and what answers is thrown away. When that is
+        the router saying who it is (RFC 4861), nothing leaves for a second.
+        """
         bodies = self._dump(RTM_GETADDR, RTM_NEWADDR, _ADDRESS.pack(0, 0, 0, 0, 0))
-        return [parse_address(body) for body in bodies]
+        addresses = [parse_address(body) for body in bodies]
+        if all(":" not in each.host for each in addresses):
+            return addresses
+        receiving = self._local_ipv6()
+        return [
+            dataclasses.replace(each, tentative=True)
+            if ":" in each.host and each.host not in receiving
+            else each
+            for each in addresses
+        ]
+
+    def _local_ipv6(self) -> set[str]:
+        """The IPv6 addresses that the kernel takes packets in for."""
+        local = _ROUTE.pack(socket.AF_INET6, 0, 0, 0, 0, 0, 0, RTN_LOCAL, 0)
+        return {
+            host
+            for body in self._dump(RTM_GETROUTE, RTM_NEWROUTE, local)
+            if (host := parse_local_route(body)) is not None
+        }
 
     def routes(self) -> list[Route]:
         """All IPv4 and IPv6 routes a packet of ours could take, of every routing table."""
@@ -187,7 +213,19 @@ def parse_address(body: bytes) -> InterfaceAddress:
         link=index,
         tentative=bool(flags & IFA_F_DADFAILED or (flags & IFA_F_TENTATIVE and not optimistic)),
         deprecated=bool(flags & IFA_F_DEPRECATED),
+        temporary=family == socket.AF_INET6 and bool(flags & IFA_F_TEMPORARY),
     )
+
+
+def prefers_temporary(interface: str) -> bool:
+    """Whether the kernel would send from a temporary address of this interface, if it has one.
+
+    Netlink does not say. 2 and more mean yes; with 1 they exist, and are for who asks for them.
+    """
+    try:
+        return int(Path(f"/proc/sys/net/ipv6/conf/{interface}/use_tempaddr").read_text()) > 1
+    except (OSError, ValueError):
+        return True  # the interface is gone, or has no such switch: it made one, so it means it
 
 
 def parse_route(body: bytes) -> list[Route]:
@@ -212,6 +250,14 @@ def parse_route(body: bytes) -> list[Route]:
         for hop_flags, link in hops
         if not hop_flags & (RTNH_F_DEAD | RTNH_F_LINKDOWN)
     ]
+
+
+def parse_local_route(body: bytes) -> str | None:
+    """The one address that a route of RTM_NEWROUTE takes in here; None if it is another route."""
+    family, length, _, _, _, _, _, kind, _ = _ROUTE.unpack_from(body)
+    if kind != RTN_LOCAL or family != socket.AF_INET6 or length != 128:
+        return None
+    return socket.inet_ntop(family, _attributes(body, _ROUTE.size)[RTA_DST])
 
 
 def _next_hops(packed: bytes) -> list[tuple[int, int]]:

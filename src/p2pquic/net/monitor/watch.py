@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import datetime
+from collections.abc import Sequence
 
 from p2pquic.core.addresses import LocalAddress
 from p2pquic.net import process
 from p2pquic.net.monitor import create_monitor
 
 
-def watch_addresses(destination: str | None) -> int:
-    """Print which addresses reach `destination` (None: the internet), now and after each change."""
-    return process.run(_watch(destination))
+def watch_addresses(destinations: Sequence[str]) -> int:
+    """Print which addresses reach a server (none: the internet), now and after each change."""
+    return process.run(_watch(destinations))
 
 
-async def _watch(destination: str | None) -> int:
+async def _watch(destinations: Sequence[str]) -> int:
     stopped: asyncio.Future[str] = asyncio.get_running_loop().create_future()
     process.on_stop_signal(stopped.set_result)
     process.on_callback_error(stopped.set_exception)
@@ -26,7 +27,7 @@ async def _watch(destination: str | None) -> int:
         print(f"{datetime.datetime.now():%H:%M:%S.%f}  {change(before, usable)}", flush=True)
         before = usable
 
-    monitor = create_monitor(destination, show)
+    monitor = create_monitor(destinations, show)
     try:
         monitor.start()
         await stopped
