@@ -42,9 +42,9 @@ help: ## Show this.
 demo: $(SOUND) ## Hear and see a call survive a move, on this machine alone.
 	$(P2PQUIC) lab run break-before-make --demo
 
-test: $(SOUND) ## Run all tests; those of real kernels one by one, since they measure time.
-	$(BIN)/pytest -m "not lab" -n auto --dist worksteal
-	$(BIN)/pytest -m lab
+test: $(SOUND) ## Run all tests; those that measure real time after the others, one by one.
+	$(BIN)/pytest -m "not lab and not alone" -n auto --dist worksteal
+	$(BIN)/pytest -m "lab or alone"
 
 check: $(READY) ## Format, lint, types, import direction.
 	$(BIN)/ruff format --check .

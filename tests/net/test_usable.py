@@ -298,6 +298,12 @@ def test_of_those_that_were_the_best_only_the_last_is_kept() -> None:
     ) == [f"{NEXT_PRIVATE.host}%wlan0", f"{PRIVATE.host}%wlan0"]
 
 
+def test_two_servers_on_this_machine_are_reached_from_one_address() -> None:
+    links, addresses = [Link(1, "lo", True)], [InterfaceAddress("127.0.0.1", 1)]
+    usable = usable_addresses(links, addresses, [], ["127.0.0.1", "127.0.0.1"])
+    assert usable == (LocalAddress("127.0.0.1", "lo"),)
+
+
 def test_a_server_on_this_machine_is_reached_by_both_loopbacks() -> None:
     found = usable_addresses((LO, WIFI), [*LOOPBACKS, HOME], [WIFI_DEFAULT], ("127.0.0.1", "::1"))
     assert [str(each) for each in found] == ["127.0.0.1%lo", "::1%lo"]

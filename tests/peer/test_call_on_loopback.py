@@ -30,6 +30,8 @@ from p2pquic.core.trace import (
 )
 from p2pquic.peer.call_media import numbered_sink
 
+pytestmark = pytest.mark.alone
+
 EXIT_PATIENCE = 2.0  # seconds from a signal to the end of any of our processes
 BACK_SOON = 2.0  # seconds; alone on a machine it is a tenth of that
 TEST_PATIENCE = 30.0  # seconds after which a process is killed, so that no test hangs

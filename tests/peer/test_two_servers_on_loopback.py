@@ -19,6 +19,8 @@ from p2pquic.core.trace import (
 )
 from tests.peer.test_call_on_loopback import EXIT_PATIENCE, running, trace_of
 
+pytestmark = pytest.mark.alone
+
 TAKEOVER_LIMIT = 1.0  # seconds without audio; it is about 0.1 where the machine has nothing to do
 
 
@@ -29,16 +31,17 @@ def test_when_the_server_that_relays_is_killed_the_other_does(tmp_path: Path) ->
         running(listen.format("first"), tmp_path) as first,
         running(listen.format("second"), tmp_path) as second,
     ):
-        servers = {}
+        servers, pins = {}, []
         for process in (first, second):
             listening = next(trace_of(process)).record
             assert isinstance(listening, Listening)
             servers[listening.address] = process
+            pins.append(f"--pin {listening.fingerprint}")
         join = " ".join(["peer", *[f"--intermediate {address}" for address in servers]])
         join += " --relay only"
         with (
             running(f"{join} --role receiver --sink none", tmp_path) as receiver,
-            running(f"{join} --role sender --media tone --ephemeral", tmp_path) as sender,
+            running(f"{join} --role sender --media tone {' '.join(pins)}", tmp_path) as sender,
         ):
             registered: set[str] = set()
             trusted: set[str] = set()

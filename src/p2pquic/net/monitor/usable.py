@@ -91,7 +91,7 @@ def usable_addresses(
     present = [address for address in addresses if address.link in names and not address.tentative]
     here = [each for one in destinations for each in _on_this_machine(one, present, names)]
     if here:
-        return tuple(here)
+        return tuple(dict.fromkeys(here))  # several servers may be there
     costs = _cheapest_routes(routes, destinations, choices)
     present = [
         address
