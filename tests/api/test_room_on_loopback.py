@@ -359,8 +359,23 @@ async def test_a_folder_that_cannot_be_written_is_told_and_ends_nothing() -> Non
 def test_what_cannot_work_is_said_before_anything_is_done() -> None:
     with pytest.raises(p2pquic.P2PQuicError, match="sha256"):
         p2pquic.join(ROOM, intermediate="127.0.0.1:1", pin="nonsense")
+    with pytest.raises(p2pquic.UsageError, match="1 to 64 characters, not 65"):
+        p2pquic.join("x" * 65, intermediate="127.0.0.1:1")
+    for choice in ("role", "resilience", "relay"):
+        with pytest.raises(p2pquic.UsageError, match="'dancer' is none of"):
+            p2pquic.join(ROOM, intermediate="127.0.0.1:1", **{choice: "dancer"})  # type: ignore[arg-type]
     with pytest.raises(p2pquic.P2PQuicError, match="belong together"):
         p2pquic.serve("127.0.0.1:0", key=Path("alone.key"))
+
+
+@bounded
+async def test_a_room_is_of_no_use_before_it_is_entered() -> None:
+    async with meeting() as place:
+        room = place.join()
+        for waiting in (room.accept(), room.connect("0" * 32), room.wait_closed()):
+            with pytest.raises(RuntimeError, match="was not entered"):
+                await waiting
+        await room.leave()
 
 
 def test_every_record_of_the_trace_is_an_event() -> None:

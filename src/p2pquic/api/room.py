@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
+from typing import get_args
 
 from p2pquic.api.connection import Connection
 from p2pquic.api.errors import ConnectionLostError, NotReachedError
@@ -44,10 +45,12 @@ from p2pquic.session.pair_config import RelayUse
 from p2pquic.session.peer_config import PeerConfig
 from p2pquic.session.peer_session import PeerSession
 from p2pquic.trust.known_servers import KnownServers, OtherKeyError, Pin
-from p2pquic.wire.signaling import Role
+from p2pquic.wire.signaling import LONGEST_ROOM_NAME, Role
 
 JOIN_TIME = 8.0  # seconds for a server to answer: its name, its handshake and some lost packets.
 # Less than the session's own patience of 10 s: who joins is told in one way alone.
+
+NOT_JOINED = "the room was not entered: use it within `async with room:`"
 
 OnEvent = Callable[[Entry], None]
 
@@ -138,6 +141,7 @@ def join(
     Raises:
         UsageError: an argument that cannot work; says which, and what would.
     """
+    _check(room, role, resilience, relay)
     known_servers = KnownServers(folder or data_directory())
     return Room(
         RoomOptions(
@@ -157,6 +161,16 @@ def join(
             on_event=on_event or (lambda entry: None),  # noqa: ARG005
         )
     )
+
+
+def _check(room: str, role: Role, resilience: Resilience, relay: RelayUse) -> None:
+    if not 1 <= len(room) <= LONGEST_ROOM_NAME:
+        raise UsageError(
+            f"The name of a room has 1 to {LONGEST_ROOM_NAME} characters, not {len(room)}."
+        )
+    for word, kind in ((role, Role), (resilience, Resilience), (relay, RelayUse)):
+        if word not in get_args(kind):
+            raise UsageError(f"{word!r} is none of {', '.join(get_args(kind))}.")
 
 
 class Room:
@@ -328,7 +342,8 @@ class Room:
         Raises:
             P2PQuicError: it ended because something failed; says what.
         """
-        assert self._driver is not None, "start first"
+        if self._driver is None:
+            raise RuntimeError(NOT_JOINED)
         finish = await self._driver.wait_until_finished()
         if finish.failed:
             raise ConnectionLostError(finish.reason)
@@ -392,6 +407,8 @@ class Room:
             self._driver.feed(Requested(remote, request))
 
     async def _wait_for(self, is_there: Callable[[], bool]) -> None:
+        if self._driver is None:
+            raise RuntimeError(NOT_JOINED)
         while not is_there():
             if self._over is not None:
                 raise ConnectionLostError(f"The room is over: {self._over}")
