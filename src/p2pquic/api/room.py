@@ -12,16 +12,15 @@ from __future__ import annotations
 import asyncio
 import os
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import get_args
 
 from p2pquic.api.connection import Connection
 from p2pquic.api.errors import ConnectionLostError, NotReachedError
 from p2pquic.api.event_queues import EventQueue, EventQueues, R
 from p2pquic.api.named_servers import choose_pins, find_servers
+from p2pquic.api.room_options import NoAudio, OnEvent, RoomOptions, check_words
 from p2pquic.core.application import News, Request
 from p2pquic.core.errors import UsageError
 from p2pquic.core.events import MediaPacketReady, Requested, Resilience, ResilienceChosen
@@ -44,54 +43,19 @@ from p2pquic.quic.identity import Identity
 from p2pquic.session.pair_config import RelayUse
 from p2pquic.session.peer_config import PeerConfig
 from p2pquic.session.peer_session import PeerSession
-from p2pquic.trust.known_servers import KnownServers, OtherKeyError, Pin
-from p2pquic.wire.signaling import LONGEST_ROOM_NAME, Role
+from p2pquic.trust.known_servers import KnownServers, OtherKeyError
+from p2pquic.wire.signaling import Role
 
 JOIN_TIME = 8.0  # seconds for a server to answer: its name, its handshake and some lost packets.
 # Less than the session's own patience of 10 s: who joins is told in one way alone.
 
 NOT_JOINED = "the room was not entered: use it within `async with room:`"
 
-OnEvent = Callable[[Entry], None]
-
-
-@dataclass(frozen=True)
-class RoomOptions:
-    """What `join` was asked for."""
-
-    room: str
-    pins: Mapping[str, Pin | None]
-    role: Role
-    identity: Identity
-    audio: MediaSink
-    resilience: Resilience
-    relay: RelayUse
-    interfaces: InterfacePreference
-    only: frozenset[str]
-    give_up: float
-    buffer: DelayBounds
-    known_servers: KnownServers
-    timeout: float
-    on_event: OnEvent
-
 
 def _listed(words: str | Sequence[str] | None) -> Sequence[str]:
     if words is None:
         return ()
     return (words,) if isinstance(words, str) else words
-
-
-class NoAudio:
-    """Where nobody speaks or listens."""
-
-    def start(self) -> None:
-        """Open the source."""
-
-    def play(self, remote: str, rtp: bytes) -> None:
-        """Give one RTP packet to the playout of `remote`."""
-
-    def stop(self, remote: str) -> None:
-        """End the playout of `remote`."""
 
 
 def join(
@@ -141,7 +105,7 @@ def join(
     Raises:
         UsageError: an argument that cannot work; says which, and what would.
     """
-    _check(room, role, resilience, relay)
+    check_words(room, role, resilience, relay)
     known_servers = KnownServers(folder or data_directory())
     return Room(
         RoomOptions(
@@ -161,16 +125,6 @@ def join(
             on_event=on_event or (lambda entry: None),  # noqa: ARG005
         )
     )
-
-
-def _check(room: str, role: Role, resilience: Resilience, relay: RelayUse) -> None:
-    if not 1 <= len(room) <= LONGEST_ROOM_NAME:
-        raise UsageError(
-            f"The name of a room has 1 to {LONGEST_ROOM_NAME} characters, not {len(room)}."
-        )
-    for word, kind in ((role, Role), (resilience, Resilience), (relay, RelayUse)):
-        if word not in get_args(kind):
-            raise UsageError(f"{word!r} is none of {', '.join(get_args(kind))}.")
 
 
 class Room:
