@@ -32,8 +32,8 @@ INTERFACES = $(if $(PREFER),--prefer "$(PREFER)") $(if $(AVOID),--avoid "$(AVOID
 JOIN = $(P2PQUIC) peer $(SERVERS) $(PINNED) --room "$(ROOM)" $(INTERFACES)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check intermediate peer ps pr cert build monitor doctor lab lab-full worlds \
-	bench lock clean
+.PHONY: help demo test check intermediate peer ps pr cert build docs monitor doctor lab lab-full \
+	worlds bench lock clean
 
 help: ## Show this.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -69,6 +69,10 @@ pr: $(SOUND) ## Join ROOM as a receiver, playing on SINK.
 cert: $(READY) ## Make the server's certificate, if there is none, and print its pin.
 	@$(FINGERPRINT)
 
+# What is switched off is a word of the theme about its successors.
+docs: $(READY) ## Build the pages about the library into out/site.
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
+
 build: $(READY) ## Build wheel and sdist into DIST.
 	$(BIN)/python -m build --no-isolation --outdir "$(DIST)"
 
@@ -94,8 +98,8 @@ lock: ## Renew requirements.lock after a change in pyproject.toml.
 	$(PYTHON) -m venv out/lock
 	out/lock/bin/pip install --quiet uv
 	UV_CUSTOM_COMPILE_COMMAND="make lock" out/lock/bin/uv pip compile pyproject.toml --quiet \
-		--extra lab --extra dev --universal --python-version 3.11 --generate-hashes --no-annotate \
-		--no-emit-index-url --output-file requirements.lock
+		--extra lab --extra docs --extra dev --universal --python-version 3.11 --generate-hashes \
+		--no-annotate --no-emit-index-url --output-file requirements.lock
 	rm -r out/lock
 
 clean: ## Remove everything made, except out/.

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from p2pquic.core.call_state import Path as Path
     from p2pquic.core.call_state import Statistics as Statistics
     from p2pquic.core.errors import P2PQuicError as P2PQuicError
+    from p2pquic.core.errors import UsageError as UsageError
     from p2pquic.net.driver import MediaSink as Audio
     from p2pquic.quic.identity import Identity as Identity
 
@@ -43,6 +44,7 @@ _HOMES = {
     "Server": "api.server:Server",
     "Statistics": "core.call_state:Statistics",
     "Stream": "api.streams:Stream",
+    "UsageError": "core.errors:UsageError",
     "events": "events:",
     "join": "api.room:join",
     "serve": "api.server:serve",
@@ -61,6 +63,7 @@ __all__ = [  # they are there when asked for
     "Server",
     "Statistics",
     "Stream",
+    "UsageError",
     "events",
     "join",
     "serve",

@@ -139,7 +139,7 @@ def _check_words_of_peer(options: argparse.Namespace) -> None:
 @contextmanager
 def _identity(options: argparse.Namespace) -> Iterator[tuple[Identity, bool]]:
     """Who a peer is, and whether that is the lasting identity: nobody else's meanwhile."""
-    from p2pquic.quic.identity import Identity
+    from p2pquic import Identity
     from p2pquic.trust.lasting_identity import lasting_identity
 
     if options.cert is not None:
@@ -159,12 +159,9 @@ def _run_monitor(options: argparse.Namespace) -> int:
 
 
 def _run_doctor(options: argparse.Namespace) -> int:
-    from p2pquic.quic.identity import parse_fingerprint
-
-    pins = [parse_fingerprint(pin) for pin in options.pin]
     from p2pquic.doctor.command import run_doctor
 
-    return run_doctor(options.intermediate, pins, resolve)
+    return run_doctor(options.intermediate, options.pin, resolve)
 
 
 def _run_lab(arguments: list[str]) -> int:
@@ -216,7 +213,7 @@ def _peer_id(text: str) -> str:
 
 
 if TYPE_CHECKING:
-    from p2pquic.quic.identity import Identity
+    from p2pquic import Identity
 
     Commands = argparse._SubParsersAction[argparse.ArgumentParser]
 

@@ -124,8 +124,55 @@ async def test_who_drops_a_stream_ends_it_for_both() -> None:
         theirs.drop()
         with pytest.raises(p2pquic.ConnectionLostError, match="dropped"):
             await theirs.read()
-        with pytest.raises(p2pquic.ConnectionLostError, match="the other end dropped"):
+        with pytest.raises(p2pquic.ConnectionLostError, match="other end dropped"):
             await write_for_ever(stream)
+
+
+@bounded
+async def test_what_was_delivered_is_read_though_the_writer_left() -> None:
+    async with meeting() as place, place.join() as alice:
+        async with place.join() as bob:
+            to_alice = await bob.connect(alice.peer_id)
+            stream = to_alice.open_stream()
+            await stream.write(b"1234567890" * 100)
+            stream.end()
+            await stream.wait_delivered()
+        accepted = await (await alice.accept()).accept_stream()
+        assert await accepted.read_exactly(10) == b"1234567890"
+        with pytest.raises(p2pquic.ConnectionLostError, match="after 990 of 991 bytes"):
+            await accepted.read_exactly(991)
+
+
+@bounded
+async def test_what_cannot_be_delivered_is_not_waited_for() -> None:
+    async with meeting() as place, place.pair() as (alice, bob):
+        stream = alice.open_stream()
+        stream.end()
+        alice.close("enough")
+        with pytest.raises(p2pquic.ConnectionLostError, match="enough"):
+            await stream.wait_delivered()
+        await bob.wait_closed()
+
+
+@bounded
+async def test_streams_are_accepted_as_they_come() -> None:
+    async with meeting() as place, place.pair() as (alice, bob):
+        first, second = alice.open_stream(), alice.open_stream()
+        for stream, name in ((second, b"second"), (first, b"first")):
+            await stream.write(name)
+            stream.end()
+            accepted = await bob.accept_stream()
+            assert b"".join([piece async for piece in accepted]) == name
+
+
+@bounded
+async def test_who_stops_waiting_takes_nothing_along() -> None:
+    async with meeting() as place, place.pair() as (alice, bob):
+        waiting = asyncio.create_task(bob.receive())
+        await asyncio.sleep(0)
+        waiting.cancel()
+        alice.send(b"for the next")
+        assert await bob.receive() == b"for the next"
 
 
 @bounded
@@ -182,6 +229,41 @@ async def test_who_leaves_the_room_ends_its_connections() -> None:
             connection = await alice.connect(bob.peer_id)
         assert await connection.wait_closed() == "left"
         assert alice.connections == []
+
+
+@bounded
+async def test_a_room_that_was_left_says_so() -> None:
+    async with meeting() as place:
+        room = place.join()
+        async with room:
+            await room.leave("had enough")
+            with pytest.raises(p2pquic.ConnectionLostError, match="had enough"):
+                await room.accept()
+            with pytest.raises(p2pquic.ConnectionLostError, match="had enough"):
+                await room.connect("0" * 32, timeout=1)
+            with pytest.raises(StopAsyncIteration):
+                await anext(room.events())
+            assert await room.wait_closed() == "had enough"
+            room.send_audio(b"nobody hears it")
+        with pytest.raises(RuntimeError, match="joined once"):
+            await room.start()
+
+
+@bounded
+async def test_an_error_in_a_callback_of_the_program_ends_its_room_and_is_told(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def stumble(entry: events.Entry) -> None:
+        if isinstance(entry.record, events.MemberJoined):
+            raise ZeroDivisionError("of the program")
+
+    async with meeting() as place, place.join(on_event=stumble) as room:
+        async with place.join():
+            with pytest.raises(ZeroDivisionError, match="of the program"):
+                await room.wait_closed()
+        with pytest.raises(p2pquic.ConnectionLostError, match="of the program"):
+            await room.accept()
+    assert "ZeroDivisionError" in caplog.text
 
 
 @bounded
@@ -277,8 +359,29 @@ async def test_a_folder_that_cannot_be_written_is_told_and_ends_nothing() -> Non
 def test_what_cannot_work_is_said_before_anything_is_done() -> None:
     with pytest.raises(p2pquic.P2PQuicError, match="sha256"):
         p2pquic.join(ROOM, intermediate="127.0.0.1:1", pin="nonsense")
+    with pytest.raises(p2pquic.UsageError, match="1 to 64 characters, not 65"):
+        p2pquic.join("x" * 65, intermediate="127.0.0.1:1")
+    for choice in ("role", "resilience", "relay"):
+        with pytest.raises(p2pquic.UsageError, match="'dancer' is none of"):
+            p2pquic.join(ROOM, intermediate="127.0.0.1:1", **{choice: "dancer"})  # type: ignore[arg-type]
     with pytest.raises(p2pquic.P2PQuicError, match="belong together"):
         p2pquic.serve("127.0.0.1:0", key=Path("alone.key"))
+
+
+@bounded
+async def test_a_room_is_of_no_use_before_it_is_entered() -> None:
+    async with meeting() as place:
+        room = place.join()
+        for waiting in (room.accept(), room.connect("0" * 32), room.wait_closed()):
+            with pytest.raises(RuntimeError, match="was not entered"):
+                await waiting
+        await room.leave()
+
+
+def test_every_record_of_the_trace_is_an_event() -> None:
+    records = {record.__name__ for record in events.Record.__subclasses__()}
+    assert records <= set(events.__all__)
+    assert sorted(events.__all__) == events.__all__
 
 
 def test_every_public_name_is_there() -> None:

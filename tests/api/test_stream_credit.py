@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from p2pquic.api.streams import SAID_AT_ONCE, Stream
-from p2pquic.core.application import AcknowledgeRead, Request
+from p2pquic.core.application import AcknowledgeRead, Request, StreamDataCame
 
 
 def told(asked: list[Request]) -> list[int]:
@@ -30,7 +30,7 @@ def read(stream: Stream) -> None:
 
 def read_packets(stream: Stream, count: int) -> None:
     for _ in range(count):
-        stream._feed(bytes(1000), ended=False)
+        stream._take(StreamDataCame(1, bytes(1000), False))
         read(stream)
 
 
@@ -42,7 +42,7 @@ def test_it_is_told_in_portions(stream: Stream, asked: list[Request]) -> None:
 
 def test_at_the_end_all_of_it_was_told(stream: Stream, asked: list[Request]) -> None:
     read_packets(stream, 5)
-    stream._feed(bytes(10), ended=True)
+    stream._take(StreamDataCame(1, bytes(10), True))
     assert not told(asked)
     read(stream)
     assert told(asked) == [5010]
@@ -50,7 +50,7 @@ def test_at_the_end_all_of_it_was_told(stream: Stream, asked: list[Request]) -> 
 
 def test_an_end_that_comes_alone_tells_the_rest(stream: Stream, asked: list[Request]) -> None:
     read_packets(stream, 5)
-    stream._feed(b"", ended=True)
+    stream._take(StreamDataCame(1, b"", True))
     assert told(asked) == [5000]
 
 
@@ -58,7 +58,7 @@ def test_a_stream_that_is_dropped_or_breaks_keeps_no_credit(
     stream: Stream, asked: list[Request]
 ) -> None:
     read_packets(stream, 5)
-    stream._feed(bytes(700), ended=False)
+    stream._take(StreamDataCame(1, bytes(700), False))
     stream.drop()
     assert told(asked) == [5700]
     other = Stream(5, asked.append)

@@ -386,3 +386,15 @@ def test_nothing_limits_a_new_path_to_where_the_other_end_was_shown_to_be(
         pair.run(pair.now + FRAME)
     left = [at for at, who, by, _ in pair.sent[before:] if who is pair.client and by == WLAN]
     assert (len(left) == 200) is was_reached
+
+
+def test_what_came_is_acknowledged_before_the_goodbye() -> None:
+    pair = pair_with_standby()
+    pair.server.connection.acknowledge_within(1.0)
+    pair.client.connection.send_datagram(AUDIO, "the last", WLAN, pair.now)
+    pair.run(pair.now + DELAY + FRAME)
+    assert "the last" not in [each.tag for each in pair.client.seen(events.DatagramAcknowledged)]
+    pair.server.connection.close()
+    pair.step(pair.server)
+    pair.run(pair.now + DELAY + FRAME)
+    assert "the last" in [each.tag for each in pair.client.seen(events.DatagramAcknowledged)]

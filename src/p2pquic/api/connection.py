@@ -16,6 +16,7 @@ from p2pquic.api.errors import ConnectionLostError, NotReachedError
 from p2pquic.api.event_queues import EventQueue, EventQueues, R
 from p2pquic.api.streams import Stream
 from p2pquic.core.application import (
+    AcknowledgeRead,
     DatagramCame,
     EndCall,
     News,
@@ -23,10 +24,8 @@ from p2pquic.core.application import (
     ProbePath,
     Request,
     SendDatagram,
-    StreamBroke,
     StreamDataCame,
-    StreamDrained,
-    StreamFilled,
+    WriteStream,
 )
 from p2pquic.core.call_state import Path, Statistics
 from p2pquic.core.trace import Closed, PathProbed, Record
@@ -50,7 +49,8 @@ class Connection:
         self._unaccepted: deque[Stream] = deque()
         self._changed = asyncio.Event()
         self._next_stream = 0 if call.config.is_client else 1  # RFC 9000 section 2.1
-        self._their_next_stream = 0
+        self._their_next_stream = 1 - self._next_stream
+        self._skipped: set[int] = set()  # of theirs below that: packets overtake each other
         self._probes: dict[str, list[asyncio.Future[float]]] = {}
         self._over: asyncio.Future[str] = asyncio.get_running_loop().create_future()
 
@@ -93,9 +93,9 @@ class Connection:
             ConnectionLostError: the connection is over.
         """
         self._check()
-        stream = Stream(self._next_stream, self._ask)
+        stream = self._begin_stream(self._next_stream)
+        self._ask(WriteStream(stream.id, b"", ended=False))  # stock code opens them in order only
         self._next_stream += 4
-        self._streams[stream.id] = stream
         return stream
 
     async def accept_stream(self) -> Stream:
@@ -153,6 +153,10 @@ class Connection:
             raise NotReachedError(
                 f"The path {path.name} did not answer within {timeout:g} s."
             ) from None
+        finally:
+            waiting = self._probes.get(path.name, [])
+            if answer in waiting:
+                waiting.remove(answer)
 
     # ---- the rest ----------------------------------------------------------------------------
 
@@ -183,15 +187,9 @@ class Connection:
         if isinstance(news, DatagramCame):
             self._datagrams.append(news.data)
         elif (stream := self._stream(news.stream_id)) is not None:
-            match news:
-                case StreamDataCame(_, data, ended):
-                    stream._feed(data, ended=ended)
-                case StreamFilled():
-                    stream._pause()
-                case StreamDrained():
-                    stream._resume()
-                case StreamBroke(_, half):
-                    stream._break("the other end dropped the stream", half)
+            stream._take(news)
+        elif isinstance(news, StreamDataCame):  # what nobody wants must not count as unread
+            self._ask(AcknowledgeRead(news.stream_id, len(news.data)))
         self._changed.set()
 
     def _take_record(self, record: Record) -> None:
@@ -209,8 +207,7 @@ class Connection:
         self._over.set_result(reason)
         lost = ConnectionLostError(f"The connection is over: {reason}.")
         for stream in self._streams.values():
-            stream._break(str(lost), "read")
-            stream._break(str(lost), "write")
+            stream._break(str(lost))
         for answer in [each for waiting in self._probes.values() for each in waiting]:
             if not answer.done():
                 answer.set_exception(lost)
@@ -234,12 +231,20 @@ class Connection:
 
     def _stream(self, stream_id: int) -> Stream | None:
         """The stream of that number; one that the other end opens is there with its first data."""
-        stream = self._streams.get(stream_id)
+        if stream_id in self._streams:
+            return self._streams[stream_id]
         is_theirs = (stream_id - self._next_stream) % 2 == 1
-        if stream is None and is_theirs and stream_id >= self._their_next_stream:
-            self._their_next_stream = stream_id + 4
-            stream = Stream(stream_id, self._ask)
-            self._streams = {each.id: each for each in self._streams.values() if not each.is_over}
-            self._streams[stream_id] = stream
-            self._unaccepted.append(stream)
+        is_new = stream_id >= self._their_next_stream or stream_id in self._skipped
+        if not (is_theirs and is_new):
+            return None
+        self._skipped.update(range(self._their_next_stream, stream_id, 4))
+        self._skipped.discard(stream_id)
+        self._their_next_stream = max(self._their_next_stream, stream_id + 4)
+        stream = self._begin_stream(stream_id)
+        self._unaccepted.append(stream)
+        return stream
+
+    def _begin_stream(self, stream_id: int) -> Stream:
+        self._streams = {each.id: each for each in self._streams.values() if not each._is_done}
+        stream = self._streams[stream_id] = Stream(stream_id, self._ask)
         return stream

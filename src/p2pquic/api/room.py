@@ -12,8 +12,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from types import TracebackType
 
@@ -21,6 +20,7 @@ from p2pquic.api.connection import Connection
 from p2pquic.api.errors import ConnectionLostError, NotReachedError
 from p2pquic.api.event_queues import EventQueue, EventQueues, R
 from p2pquic.api.named_servers import choose_pins, find_servers
+from p2pquic.api.room_options import NoAudio, OnEvent, RoomOptions, check_words
 from p2pquic.core.application import News, Request
 from p2pquic.core.errors import UsageError
 from p2pquic.core.events import MediaPacketReady, Requested, Resilience, ResilienceChosen
@@ -43,51 +43,19 @@ from p2pquic.quic.identity import Identity
 from p2pquic.session.pair_config import RelayUse
 from p2pquic.session.peer_config import PeerConfig
 from p2pquic.session.peer_session import PeerSession
-from p2pquic.trust.known_servers import KnownServers, OtherKeyError, Pin
+from p2pquic.trust.known_servers import KnownServers, OtherKeyError
 from p2pquic.wire.signaling import Role
 
-JOIN_TIME = 10.0  # seconds for a server to answer: its name, its handshake and some lost packets
+JOIN_TIME = 8.0  # seconds for a server to answer: its name, its handshake and some lost packets.
+# Less than the session's own patience of 10 s: who joins is told in one way alone.
 
-OnEvent = Callable[[Entry], None]
-
-
-@dataclass(frozen=True)
-class RoomOptions:
-    """What `join` was asked for."""
-
-    room: str
-    pins: Mapping[str, Pin | None]
-    role: Role
-    identity: Identity
-    audio: MediaSink
-    resilience: Resilience
-    relay: RelayUse
-    interfaces: InterfacePreference
-    only: frozenset[str]
-    give_up: float
-    buffer: DelayBounds
-    known_servers: KnownServers
-    timeout: float
-    on_event: OnEvent
+NOT_JOINED = "the room was not entered: use it within `async with room:`"
 
 
 def _listed(words: str | Sequence[str] | None) -> Sequence[str]:
     if words is None:
         return ()
     return (words,) if isinstance(words, str) else words
-
-
-class NoAudio:
-    """Where nobody speaks or listens."""
-
-    def start(self) -> None:
-        """Open the source."""
-
-    def play(self, remote: str, rtp: bytes) -> None:
-        """Give one RTP packet to the playout of `remote`."""
-
-    def stop(self, remote: str) -> None:
-        """End the playout of `remote`."""
 
 
 def join(
@@ -131,11 +99,13 @@ def join(
         buffer: How long audio may wait for its turn, at least and at most, in seconds.
         folder: Where keys of servers are remembered; the user's data folder if not given.
         timeout: Seconds the server has to answer when the room is entered.
-        on_event: Called with every entry of the trace as it happens, in the running loop.
+        on_event: Called with every entry of the trace as it happens, in the running loop. It must
+            not wait; an error in it is logged and ends the room.
 
     Raises:
         UsageError: an argument that cannot work; says which, and what would.
     """
+    check_words(room, role, resilience, relay)
     known_servers = KnownServers(folder or data_directory())
     return Room(
         RoomOptions(
@@ -207,8 +177,11 @@ class Room:
         """Begin to join, and wait for nothing; `async with` does so and waits for the server.
 
         Raises:
-            UsageError: the server's name cannot be found, or its pin is none.
+            UsageError: the server's name cannot be found.
+            RuntimeError: this room was joined before.
         """
+        if self._driver is not None:
+            raise RuntimeError("a room is joined once: call join again for another")
         options = self._options
         servers = await asyncio.to_thread(find_servers, options.pins, resolve)
         self._servers = {str(server.address): name for name, server in servers.items()}
@@ -305,10 +278,12 @@ class Room:
         if self._driver is None or self._has_left:
             return
         self._has_left = True
-        self._driver.hang_up(reason)
-        await self._driver.wait_until_over()
-        self._close_monitor()
-        self._driver.close()
+        try:
+            self._driver.hang_up(reason)
+            await self._driver.wait_until_over()
+        finally:
+            self._close_monitor()
+            self._driver.close()
 
     def hang_up(self, reason: str) -> None:
         """Begin to leave; `wait_closed` returns when that is done."""
@@ -321,7 +296,8 @@ class Room:
         Raises:
             P2PQuicError: it ended because something failed; says what.
         """
-        assert self._driver is not None, "start first"
+        if self._driver is None:
+            raise RuntimeError(NOT_JOINED)
         finish = await self._driver.wait_until_finished()
         if finish.failed:
             raise ConnectionLostError(finish.reason)
@@ -385,6 +361,8 @@ class Room:
             self._driver.feed(Requested(remote, request))
 
     async def _wait_for(self, is_there: Callable[[], bool]) -> None:
+        if self._driver is None:
+            raise RuntimeError(NOT_JOINED)
         while not is_there():
             if self._over is not None:
                 raise ConnectionLostError(f"The room is over: {self._over}")

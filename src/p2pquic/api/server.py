@@ -45,7 +45,8 @@ def serve(
         certificate: The file of its certificate (PEM), made if it is not there.
         key: The file of its key (PEM). Without both, the server is somebody new at every start:
             peers that trusted it before refuse it.
-        on_event: Called with every entry of the trace as it happens, in the running loop.
+        on_event: Called with every entry of the trace as it happens, in the running loop. It must
+            not wait; an error in it is logged and ends the server.
 
     Raises:
         UsageError: the address is none, or one file is given without the other.
@@ -100,9 +101,11 @@ class Server:
         if self._has_stopped:
             return
         self._has_stopped = True
-        self._driver.hang_up("the server stops")
-        await self._driver.wait_until_over()
-        self._driver.close()
+        try:
+            self._driver.hang_up("the server stops")
+            await self._driver.wait_until_over()
+        finally:
+            self._driver.close()
 
     def hang_up(self, reason: str) -> None:
         """Begin to stop; `wait_closed` returns when everybody was told."""

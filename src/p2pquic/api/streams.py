@@ -10,16 +10,25 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from typing import Literal
+from typing import Literal, assert_never
 
 from p2pquic.api.errors import ConnectionLostError
-from p2pquic.core.application import AcknowledgeRead, DropStream, Request, WriteStream
+from p2pquic.core.application import (
+    AcknowledgeRead,
+    DropStream,
+    Request,
+    StreamBroke,
+    StreamDataCame,
+    StreamDelivered,
+    StreamDrained,
+    StreamFilled,
+    StreamNews,
+    WriteStream,
+)
 
 PIECE = 64 * 1024  # bytes handed over at once: small enough not to hold up a frame of audio
-SAID_AT_ONCE = (
-    16 * 1024
-)  # bytes read until the connection hears of it: a dozen packets, and a small
-# part of the megabyte that may be unread, also on a hundred streams
+SAID_AT_ONCE = 16 * 1024  # bytes read until the connection hears of it: a dozen packets, and a
+# small part of the megabyte that may be unread, also on a hundred streams
 DROPPED = 1  # the one application error code of a stream that is not wanted
 
 
@@ -33,9 +42,12 @@ class Stream:
         self._read = 0  # bytes that the connection has not heard of yet
         self._at_end = False  # all that the other end writes is in the buffer
         self._has_ended = False  # all that we write was written
+        self._is_dropped = False  # by us
         self._read_fault: str | None = None
         self._write_fault: str | None = None
         self._readable = asyncio.Event()
+        self._is_delivered = False  # all that we wrote, and its end
+        self._settled = asyncio.Event()  # delivered, or never to be
         self._writable = asyncio.Event()
         self._writable.set()
 
@@ -59,6 +71,18 @@ class Stream:
             self._has_ended = True
             self._ask(WriteStream(self.id, b"", ended=True))
 
+    async def wait_delivered(self) -> None:
+        """After `end`: wait until all of it is at the other end, whether it was read or not.
+
+        Who closes the connection or leaves the room before takes along what is still under way.
+
+        Raises:
+            ConnectionLostError: the connection ended, or the other end drops the stream, before.
+        """
+        await self._settled.wait()
+        if not self._is_delivered:
+            raise ConnectionLostError(self._write_fault or "the stream broke")
+
     async def read(self, most: int = PIECE) -> bytes:
         """The next bytes, at least one and at most `most`; b"" at the end of the stream.
 
@@ -79,6 +103,20 @@ class Stream:
             self._say_read()
         return data
 
+    async def read_exactly(self, size: int) -> bytes:
+        """The next `size` bytes.
+
+        Raises:
+            ConnectionLostError: the stream ended before, or broke; what had come of them is lost.
+        """
+        data = bytearray()
+        while len(data) < size:
+            piece = await self.read(min(size - len(data), PIECE))
+            if not piece:
+                raise ConnectionLostError(f"The stream ended after {len(data)} of {size} bytes.")
+            data += piece
+        return bytes(data)
+
     async def __aiter__(self) -> AsyncIterator[bytes]:
         """All that is still to come, in pieces."""
         while data := await self.read():
@@ -86,12 +124,12 @@ class Stream:
 
     def drop(self) -> None:
         """Neither read nor write any longer; the other end is told, and what is under way lost."""
+        self._ask(DropStream(self.id, DROPPED))
         self._read += len(self._buffer)
         self._buffer.clear()
-        self._say_read()
-        self._ask(DropStream(self.id, DROPPED))
-        self._break("this end dropped the stream", "read")
-        self._break("this end dropped the stream", "write")
+        self._say_read()  # else it counts as unread for ever
+        self._at_end, self._is_dropped = False, True
+        self._break("This end dropped the stream.")
 
     @property
     def is_over(self) -> bool:
@@ -102,27 +140,42 @@ class Stream:
 
     # ---- what the connection tells -----------------------------------------------------------
 
-    def _feed(self, data: bytes, *, ended: bool) -> None:
-        self._buffer += data
-        self._at_end = self._at_end or ended
-        if self._at_end and not self._buffer:
-            self._say_read()
-        self._readable.set()
+    def _take(self, news: StreamNews) -> None:
+        match news:
+            case StreamDataCame(_, data) if self._is_dropped:
+                self._ask(AcknowledgeRead(self.id, len(data)))
+            case StreamDataCame(_, data, ended):
+                self._buffer += data
+                self._at_end = self._at_end or ended
+                if self._at_end and not self._buffer:
+                    self._say_read()
+                self._readable.set()
+            case StreamFilled():
+                self._writable.clear()
+            case StreamDrained():
+                self._writable.set()
+            case StreamDelivered():
+                self._is_delivered = True
+                self._settled.set()
+            case StreamBroke(_, half):
+                self._break("The other end dropped the stream.", half)
+            case _:
+                assert_never(news)
 
-    def _pause(self) -> None:
-        self._writable.clear()
-
-    def _resume(self) -> None:
-        self._writable.set()
-
-    def _break(self, fault: str, half: Literal["read", "write"]) -> None:
-        if half == "read" and not self._at_end:
+    def _break(self, fault: str, half: Literal["read", "write", "both"] = "both") -> None:
+        if half != "write" and not self._at_end:
             self._read_fault = self._read_fault or fault
             self._say_read()
             self._readable.set()
-        if half == "write":
+        if half != "read":
             self._write_fault = self._write_fault or fault
             self._writable.set()
+            self._settled.set()
+
+    @property
+    def _is_done(self) -> bool:
+        """Whether nothing more can be told of it."""
+        return self.is_over and self._settled.is_set()
 
     def _say_read(self) -> None:
         """Let the other end send as much again as was read."""

@@ -98,6 +98,13 @@ class StreamDrained:
 
 
 @dataclass(frozen=True, slots=True)
+class StreamDelivered:
+    """The other end has all that was written on a stream, and its end."""
+
+    stream_id: int
+
+
+@dataclass(frozen=True, slots=True)
 class StreamBroke:
     """The other end will not finish what we `read`, or takes no more of what we `write`."""
 
@@ -105,4 +112,5 @@ class StreamBroke:
     half: Literal["read", "write"]
 
 
-News = DatagramCame | StreamDataCame | StreamFilled | StreamDrained | StreamBroke
+StreamNews = StreamDataCame | StreamFilled | StreamDrained | StreamDelivered | StreamBroke
+News = DatagramCame | StreamNews

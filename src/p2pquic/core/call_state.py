@@ -11,10 +11,11 @@ from p2pquic.core.trace import PathKind
 class Path:
     """One way to the other end, as it is now.
 
-    `name` is what a path is pinned and probed by. `interface` is the one of ours it leaves by,
-    `remote_address` where it leads (the server, for a relay path), `rtt` its smoothed round-trip
-    time in seconds, None while nobody has measured it. `is_proven`: it has answered, and nothing
-    casts doubt on that.
+    `name` is what a path is pinned and probed by. Events say where a relay path leaves, as in
+    "relay/wlan0" (`PathProbed` has the name); its name stays when that changes. `interface` is the
+    one of ours it leaves by, `remote_address` where it leads (the server, for a relay path), `rtt`
+    its smoothed round-trip time in seconds, None while nobody has measured it. `is_proven`: it has
+    answered, and nothing casts doubt on that.
     """
 
     name: str

@@ -17,18 +17,19 @@ from p2pquic.doctor.sound import check_sound
 from p2pquic.doctor.system import check_clock, check_lab, check_python
 
 
-def run_doctor(names: Sequence[str], pins: Sequence[bytes], resolve: Resolve) -> int:
+def run_doctor(names: Sequence[str], pins: Sequence[str], resolve: Resolve) -> int:
     """Print one line per finding; the exit code: 1 if there is a problem.
 
-    `names` are the servers' HOST:PORT; `pins` the keys they may hold, 32 bytes each, none to accept
-    any.
+    `names` are the servers' HOST:PORT; `pins` the fingerprints of the keys they may hold, none to
+    accept any.
 
     Raises:
-        InvalidAddressError: a name is no HOST:PORT.
+        UsageError: a name is no HOST:PORT, or a pin no fingerprint.
     """
+    key_hashes = _parse(pins)
     servers, faults = look_up(names, resolve)
     has_problem = False
-    for finding in _examine(servers, faults, pins):
+    for finding in _examine(servers, faults, key_hashes):
         print(finding, flush=True)
         has_problem = has_problem or finding.level == "problem"
     if has_problem:
@@ -38,8 +39,16 @@ def run_doctor(names: Sequence[str], pins: Sequence[bytes], resolve: Resolve) ->
     return 0
 
 
+def _parse(pins: Sequence[str]) -> list[bytes]:
+    if not pins:
+        return []  # what is missing on this machine is for the checks to say
+    from p2pquic.quic.identity import parse_fingerprint
+
+    return [parse_fingerprint(pin) for pin in pins]
+
+
 def _examine(
-    servers: Sequence[SocketAddress], faults: Sequence[Finding], pins: Sequence[bytes]
+    servers: Sequence[SocketAddress], faults: Sequence[Finding], key_hashes: Sequence[bytes]
 ) -> Iterator[Finding]:
     foundation = check_python()
     yield from foundation
@@ -53,7 +62,7 @@ def _examine(
     yield from check_lab()
     yield from faults
     with asyncio.Runner(loop_factory=EventLoop) as runner:
-        yield from runner.run(check_network(servers, pins))
+        yield from runner.run(check_network(servers, key_hashes))
     if not servers and not faults:
         what = "Servers and NAT were not looked at, since no server was named."
         yield Finding("note", what, "Add --intermediate HOST:PORT to ask one.")

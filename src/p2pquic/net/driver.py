@@ -91,8 +91,10 @@ class Driver:
     def feed(self, event: Event) -> None:
         """Hand one event to the session and perform what it orders, before returning.
 
-        An event that happens while another is performed waits its turn.
+        An event that happens while another is performed waits its turn; after the end none does.
         """
+        if self._finished.done():
+            return
         self._waiting.append(event)
         if not self._handling:
             self._feed_waiting()
@@ -108,8 +110,13 @@ class Driver:
         self.feed(SocketsChanged(self.sockets.follow(addresses)))
 
     def record(self, record: Record) -> None:
-        """Write one record to the trace."""
-        self._write(Entry(time.monotonic(), record))
+        """Write one record to the trace. An error of who takes it is logged and ends the run."""
+        try:
+            self._write(Entry(time.monotonic(), record))
+        except Exception as error:
+            message = "what happens could not be told, which ends the run"
+            self._loop.call_exception_handler({"message": message, "exception": error})
+            self.fail(error)
 
     def hang_up(self, reason: str) -> None:
         """Ask the session to end, and end without it if it does not."""

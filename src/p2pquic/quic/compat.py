@@ -67,6 +67,7 @@ ATTRIBUTES: Mapping[type, frozenset[str]] = {
             "_ack_delay",
             "_close_at",
             "_close_event",
+            "_close_pending",
             "_configuration",
             "_crypto_streams",
             "_cryptos",

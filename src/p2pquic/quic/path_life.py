@@ -74,6 +74,10 @@ class PathLifeConnection(RemappedPathsConnection):
                 timer = earliest((timer, path.ack_at))
         return timer
 
+    def datagrams_to_send(self, now: float) -> list[tuple[bytes, PathAddress]]:
+        last = self._before_goodbye(now) if self._close_pending else []
+        return last + super().datagrams_to_send(now)
+
     # ---- overridden internals ----------------------------------------------------------------
 
     def _payload_received(
@@ -147,6 +151,17 @@ class PathLifeConnection(RemappedPathsConnection):
             path.ping_due = False
 
     # ---- our own parts -----------------------------------------------------------------------
+
+    def _before_goodbye(self, now: float) -> list[tuple[bytes, PathAddress]]:
+        """What came is acknowledged before we say goodbye: or they would not know that it did."""
+        space = self._spaces.get(tls.Epoch.ONE_RTT)
+        if not self._handshake_confirmed or space is None or space.ack_at is None:
+            return []
+        self._close_pending, space.ack_at = False, 0.0  # long due: pacing holds up no such packet
+        try:
+            return super().datagrams_to_send(now)
+        finally:
+            self._close_pending = True
 
     def _owes_acknowledgement(self, space: QuicPacketSpace, path: Path, now: float) -> bool:
         """Whether the packet being built should carry one."""

@@ -73,6 +73,11 @@ class StreamsConnection(AddressDiscoveringConnection):
         stream = self._streams.get(stream_id)
         return 0 if stream is None else len(stream.sender._buffer)
 
+    def is_delivered(self, stream_id: int) -> bool:
+        """Whether the other end has acknowledged the end of what we write, and all before it."""
+        stream = self._streams.get(stream_id)
+        return self._stream_is_discarded(stream_id) if stream is None else stream.sender.is_finished
+
     def takes_more(self, stream_id: int) -> bool:
         """Whether more can be written on a stream: we may, have not ended it, and nobody broke it.
 

@@ -1,7 +1,8 @@
 """The application's streams in one call: what it writes, what it has read, how much may wait.
 
     write --> connection --> delivered    beyond MOST_QUEUED it is asked to wait (StreamFilled), and
-                                          below half of that to go on (StreamDrained)
+                                          below half of that to go on (StreamDrained); told when
+                                          its end has arrived (StreamDelivered)
     read  --> connection                  grants the other end as much again
 
 Bidirectional streams are the application's; the others describe flows of audio.
@@ -14,6 +15,7 @@ from p2pquic.core.application import (
     News,
     StreamBroke,
     StreamDataCame,
+    StreamDelivered,
     StreamDrained,
     StreamFilled,
 )
@@ -36,6 +38,7 @@ class PairStreams:
         self._remote = remote
         self._actions = actions
         self._full: set[int] = set()
+        self._ended: set[int] = set()  # and not delivered yet
 
     def write(
         self, connection: MultipathConnection, stream_id: int, data: bytes, *, ended: bool
@@ -44,13 +47,15 @@ class PairStreams:
         if not connection.takes_more(stream_id):
             return
         connection.send_stream_data(stream_id, data, end_stream=ended)
+        if ended:
+            self._ended.add(stream_id)
         if connection.unsent(stream_id) > MOST_QUEUED:
             self._full.add(stream_id)
             self._tell(StreamFilled(stream_id))
 
     def drop(self, connection: MultipathConnection, stream_id: int, error_code: int) -> None:
         """The application wants no more of a stream, in either direction."""
-        self._full.discard(stream_id)
+        self._forget(stream_id)
         connection.drop_stream(stream_id, error_code)
 
     def react(self, event: events.StreamData | events.StreamBroken | events.StreamRefused) -> None:
@@ -61,7 +66,7 @@ class PairStreams:
             case events.StreamBroken(stream_id):
                 self._tell(StreamBroke(stream_id, "read"))
             case events.StreamRefused(stream_id):
-                self._full.discard(stream_id)
+                self._forget(stream_id)
                 self._tell(StreamBroke(stream_id, "write"))
 
     def look(self, connection: MultipathConnection) -> None:
@@ -71,6 +76,13 @@ class PairStreams:
         ]:
             self._full.remove(stream_id)
             self._tell(StreamDrained(stream_id))
+        for stream_id in [each for each in self._ended if connection.is_delivered(each)]:
+            self._ended.remove(stream_id)
+            self._tell(StreamDelivered(stream_id))
+
+    def _forget(self, stream_id: int) -> None:
+        self._full.discard(stream_id)
+        self._ended.discard(stream_id)
 
     def _tell(self, news: News) -> None:
         self._actions.append(TellApplication(self._remote, news))
