@@ -15,7 +15,15 @@ ROOT = Path(__file__).parents[2]
 LINUX_MODULES = {
     *(
         f"p2pquic.lab.{name}"
-        for name in ("internet", "kernel_lab", "namespaces", "requirements", "router", "topology")
+        for name in (
+            "internet",
+            "kernel_lab",
+            "kernel_transfer",
+            "namespaces",
+            "requirements",
+            "router",
+            "topology",
+        )
     ),
     "p2pquic.net.monitor.linux",
     "p2pquic.net.monitor.rtnetlink",

@@ -44,13 +44,14 @@ async def _serve(options: IntermediateOptions) -> int:
             print(text, file=stream, flush=True)
 
     try:
-        async with p2pquic.serve(
+        serving = p2pquic.serve(
             options.listen,
             certificate=options.certificate_file,
             key=options.key_file,
             on_event=write,
-        ) as server:
-            process.on_stop_signal(server.hang_up)
+        )
+        process.on_stop_signal(serving.hang_up)  # before anybody is told that it listens
+        async with serving as server:
             process.on_callback_error(server.fail)
             print(_invitation(server), file=stream, flush=True)
             await server.wait_closed()
