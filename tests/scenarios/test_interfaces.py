@@ -31,9 +31,6 @@ class Call(Simulation):
         self.run_for(2.0)
         self.begin = self.now
 
-    def run_for(self, seconds: float) -> None:
-        self.run_until(self.now + seconds)
-
     def change(self, *changes: Change) -> None:
         """Now; and gaps and selections count from here."""
         self.begin = self.now

@@ -42,9 +42,6 @@ class World(Simulation):
         self.settle()
         self.run_for(SETTLE)
 
-    def run_for(self, seconds: float) -> None:
-        self.run_until(self.now + seconds)
-
     def longest_gap(self, host: VirtualHost, since: float) -> float:
         """Seconds between two arrivals, from the last before `since` to this moment."""
         times = [entry.t for entry in host.records(FrameReceived)]

@@ -47,9 +47,6 @@ class Room(Simulation):
         self.run_for(2.0)
         self.begin = self.now
 
-    def run_for(self, seconds: float) -> None:
-        self.run_until(self.now + seconds)
-
     def move(self, link_down: str = "wlan0", link_up: str = "rmnet0") -> None:
         """The mover, break before make."""
         for change in break_before_make(link_down, link_up).changes:

@@ -41,9 +41,6 @@ class Call(Simulation):
         self.run_for(self.scenario.settle)
         self.begin = self.now
 
-    def run_for(self, seconds: float) -> None:
-        self.run_until(self.now + seconds)
-
     def choose(self, resilience: Resilience) -> None:
         """Both persons want this manner from now on."""
         for host in (self.mover, self.other):

@@ -41,9 +41,6 @@ class Call(Simulation):
             if isinstance(entry.record, kind) and entry.t > self.begin
         ]
 
-    def run_for(self, seconds: float) -> None:
-        self.run_until(self.now + seconds)
-
     def longest_gap(self, host: VirtualHost, since: float) -> float:
         """Seconds between two arrivals, from the last before `since` on."""
         times = [entry.t for entry in host.records(FrameReceived)]

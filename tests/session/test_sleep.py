@@ -63,9 +63,6 @@ class Call(Simulation):
         self.run_for(2.0)
         self.woke = self.now
 
-    def run_for(self, seconds: float) -> None:
-        self.run_until(self.now + seconds)
-
     def sleep(self, seconds: float, *changes: Change) -> None:
         """The mover sleeps; its network may change meanwhile, of which it hears when it wakes."""
         self.fall_asleep(self.mover)

@@ -63,8 +63,8 @@ class Connection:
     def send(self, data: bytes) -> None:
         """Send a datagram of at most 1150 bytes, at once.
 
-        It is not sent again when it is lost, except in the first 400 ms and while the other end
-        could have missed it for a change of path. It may overtake another.
+        For 400 ms it is sent again where it got lost, or a path died under it; after that no more.
+        It may overtake another.
 
         Raises:
             ConnectionLostError: the connection is over.

@@ -179,11 +179,8 @@ class Simulation:
         """The whole scenario: start, settle, change, aftermath, hang up."""
         self.settle()
         begin = self.settled = self.now + self.scenario.settle
-        changes = timeline(self.scenario, self.seed)
-        for change in changes:
-            self.at(begin + change.at, lambda change=change: self.apply(change))  # type: ignore[misc]
-        last = max((change.at for change in changes), default=0.0)
-        self.run_until(begin + last + self.scenario.aftermath)
+        last = self.schedule_changes(begin)
+        self.run_until(last + self.scenario.aftermath)
         for host in self.peers:
             self._feed(host, HangUpRequested("the scenario is over"))
         self.run_until(self.now + 1.0)
@@ -225,6 +222,10 @@ class Simulation:
                     self._feed(host, DeadlinePassed())
         self.now = end
 
+    def run_for(self, seconds: float) -> None:
+        """Let so much of it pass."""
+        self.run_until(self.now + seconds)
+
     def at(self, time: float, action: Callable[[], None]) -> None:
         """Do something at a time."""
         heapq.heappush(self._agenda, (time, next(self._order), action))
@@ -244,10 +245,12 @@ class Simulation:
         if change.is_announced:
             self._refresh_sockets(self.hosts[change.host])
 
-    def schedule_changes(self, begin: float) -> None:
-        """Have the scenario's changes happen, the first ones at `begin`."""
-        for change in timeline(self.scenario, self.seed):
+    def schedule_changes(self, begin: float) -> float:
+        """Have the scenario's changes happen, from `begin` on; gives when the last one does."""
+        changes = timeline(self.scenario, self.seed)
+        for change in changes:
             self.at(begin + change.at, lambda change=change: self.apply(change))  # type: ignore[misc]
+        return begin + max((change.at for change in changes), default=0.0)
 
     def stop(self, host: VirtualHost, *, kindly: bool) -> None:
         """End a host's program: it says goodbye, or it is killed."""

@@ -14,7 +14,7 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-from aioquic.quic.connection import stream_is_client_initiated
+from aioquic.quic.connection import stream_is_client_initiated, stream_is_unidirectional
 from aioquic.quic.packet_builder import QuicDeliveryState, QuicPacketBuilder
 from aioquic.quic.recovery import QuicPacketSpace
 from aioquic.quic.stream import QuicStream, QuicStreamReceiver, QuicStreamSender
@@ -28,7 +28,6 @@ CREDIT_STEP = 1 / 4  # of the credit, read since the last time, is worth a frame
 KEPT_FOR_AUDIO = 6000  # bytes of the congestion window that streams leave free: at 64 kbit/s the
 # frames of half a second, so that none waits for bulk to be acknowledged
 QUEUE_DRAINS = 1.0  # seconds after the last byte of bulk until round trips are what they were
-_UNIDIRECTIONAL = 0x2  # RFC 9000 section 2.1: streams that describe, and carry no bulk
 
 _OF_STREAMS: tuple[Callable[..., None], ...] = (
     QuicStreamSender.on_data_delivery,
@@ -36,6 +35,11 @@ _OF_STREAMS: tuple[Callable[..., None], ...] = (
     QuicStreamReceiver.on_stop_sending_delivery,
 )
 """Who is told what became of a frame of a stream."""
+
+
+def carries_bulk(stream_id: int) -> bool:
+    """Whether a stream is bidirectional, and so an application's; others describe audio."""
+    return not stream_is_unidirectional(stream_id)
 
 
 class StreamsConnection(AddressDiscoveringConnection):
@@ -135,7 +139,7 @@ class StreamsConnection(AddressDiscoveringConnection):
     def _note_delivered(self, stream_id: int, size: int) -> None:
         """Bytes of a stream were handed out; they count until `read`."""
         if size:
-            if not stream_id & _UNIDIRECTIONAL:
+            if carries_bulk(stream_id):
                 self._bulk_at = self.heard_at
             self._delivered += size
             self._unread[stream_id] = self._unread.get(stream_id, 0) + size
@@ -207,7 +211,7 @@ class StreamsConnection(AddressDiscoveringConnection):
         if in_window is not None and in_window - builder._flight_bytes < KEPT_FOR_AUDIO:
             return 0
         used = super()._write_stream_frame(builder, space, stream, max_offset)
-        if used and not (stream.stream_id or 0) & _UNIDIRECTIONAL:
+        if used and carries_bulk(stream.stream_id or 0):
             self._bulk_at = self._now
         return used
 
@@ -221,9 +225,8 @@ class StreamsConnection(AddressDiscoveringConnection):
     def _connection_credit(self) -> int:
         """Up to which byte, of all streams, the other end may send; said in steps."""
         total = self._configuration.max_data
-        credit = self._delivered - sum(self._unread.values()) + total
-        known = self._local_max_data.value
-        return credit if credit - known >= CREDIT_STEP * total else known
+        read = self._delivered - sum(self._unread.values())
+        return _in_steps(read, total, known=self._local_max_data.value)
 
     def _stream_credit(self, stream: QuicStream) -> int:
         """Up to which byte the other end may send on a stream of which we are not at the end."""
@@ -232,13 +235,20 @@ class StreamsConnection(AddressDiscoveringConnection):
             return 0  # one that we alone write
         total = self._configuration.max_stream_data
         read = stream.receiver.starting_offset() - self._unread.get(stream.stream_id or 0, 0)
-        credit = read + total
-        return credit if credit - known >= CREDIT_STEP * total else known
+        return _in_steps(read, total, known=known)
 
     def _has_credit(self, stream: QuicStream) -> bool:
         return not stream.receiver.is_finished and (
             stream.max_stream_data_local_sent != self._stream_credit(stream)
         )
+
+
+def _in_steps(read: int, total: int, *, known: int) -> int:
+    """The credit of who has `read` so much and may have `total` unread; `known` until it is more
+    by a step.
+    """
+    credit = read + total
+    return credit if credit - known >= CREDIT_STEP * total else known
 
 
 def _has_news(stream: QuicStream) -> bool:

@@ -17,11 +17,12 @@ from p2pquic.core.frames import AUDIO_FLOW, DATAGRAM_FLOW
 from p2pquic.core.path import PathAddress
 from p2pquic.quic import events
 from p2pquic.quic.connection import MultipathConnection
+from p2pquic.quic.streams import carries_bulk
 from p2pquic.session.pair_config import PairConfig
 from p2pquic.session.pair_datagrams import PairDatagrams
 from p2pquic.session.pair_flows import PairFlows
 from p2pquic.session.pair_media import PairMedia
-from p2pquic.session.pair_streams import PairStreams, is_applications
+from p2pquic.session.pair_streams import PairStreams
 from p2pquic.session.pair_trace import PairTrace
 
 OfStreams = application.WriteStream | application.AcknowledgeRead | application.DropStream
@@ -68,7 +69,7 @@ class PairContent:
 
     def on_stream(self, event: StreamEvent, connection: MultipathConnection, now: float) -> None:
         """The connection has news of a stream, the application's or one that describes audio."""
-        if is_applications(event.stream_id):
+        if carries_bulk(event.stream_id):
             self.streams.react(event)
         elif isinstance(event, events.StreamData):
             connection.read(event.stream_id, len(event.data))

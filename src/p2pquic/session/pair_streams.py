@@ -23,12 +23,6 @@ from p2pquic.quic import events
 from p2pquic.quic.connection import MultipathConnection
 
 MOST_QUEUED = 1 << 20  # bytes written and not delivered, on one stream: as much as may be unread
-_UNIDIRECTIONAL = 0x2  # RFC 9000 section 2.1
-
-
-def is_applications(stream_id: int) -> bool:
-    """Whether a stream belongs to the application."""
-    return not stream_id & _UNIDIRECTIONAL
 
 
 class PairStreams:
