@@ -20,13 +20,13 @@ from p2pquic.core.path import PathAddress
 from p2pquic.quic.config import ConnectionConfig
 from p2pquic.quic.one_packet import OnePacket
 from p2pquic.quic.paths import Path
-from p2pquic.quic.streams import StreamsConnection
+from p2pquic.quic.short_packets import ShortPacketsConnection
 
 _was_sent = attrgetter("was_sent")
 _limit_sent = attrgetter("sent")
 
 
-class AudioPacketsConnection(StreamsConnection):
+class AudioPacketsConnection(ShortPacketsConnection):
     """A connection that is quick about what it says most of the time."""
 
     def __init__(

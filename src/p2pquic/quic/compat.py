@@ -158,6 +158,14 @@ def require_aioquic() -> None:
         )
 
 
+def hash_epochs_by_identity() -> None:
+    """Save Enum's own hash: members are equal when they are the same object.
+
+    Keys and spaces of packets are looked up by epoch, ten times a packet.
+    """
+    tls.Epoch.__hash__ = object.__hash__  # type: ignore[method-assign]
+
+
 def _names_in_code(cls: type) -> set[str]:
     """Every attribute name that the methods of a class mention."""
     names: set[str] = set()

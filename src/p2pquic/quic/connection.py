@@ -4,8 +4,9 @@
       PathLifeConnection              challenges, pings, acknowledgements, by path
         AddressDiscoveringConnection  OBSERVED_ADDRESS
           StreamsConnection           bulk: by one path at a time, no faster than it is read
-            AudioPacketsConnection    the packet of every frame, built without detours
-              MultipathConnection     PATH_SELECT, datagrams that report their fate, plain events
+            ShortPacketsConnection    packets that come, read without detours
+              AudioPacketsConnection  the packet of every frame, built without detours
+                MultipathConnection   PATH_SELECT, datagrams that report their fate, plain events
 
 This is mechanism: send this on that path; tell what was acknowledged, lost, validated, chosen.
 Which path, when, and what to send again is decided above.

@@ -34,15 +34,14 @@ from aioquic.quic.recovery import QuicPacketRecovery
 from p2pquic.core.deadlines import earliest
 from p2pquic.core.path import PathAddress
 from p2pquic.quic import events
-from p2pquic.quic.compat import require_aioquic
+from p2pquic.quic.compat import hash_epochs_by_identity, require_aioquic
 from p2pquic.quic.config import ConnectionConfig
 from p2pquic.quic.paths import Path
 from p2pquic.quic.pinned_tls import PinnedContext
 from p2pquic.quic.recovery import MultipathRecovery, PathRecovery
 
 require_aioquic()
-# It is looked up ten times a packet; members of an Enum are equal when they are the same object.
-tls.Epoch.__hash__ = object.__hash__  # type: ignore[method-assign]
+hash_epochs_by_identity()
 logging.getLogger("quic").addHandler(logging.NullHandler())  # what matters is traced, by us
 
 MAX_PATHS = 8  # as many as there are connection ids (active_connection_id_limit)
@@ -196,7 +195,7 @@ class ManyPathsConnection(QuicConnection):
         known = self._paths.get(addr)
         if known is not None:
             self._show(known)
-            super().receive_datagram(data, addr, now)
+            self._read(known, data, now)
         else:
             self._receive_from_elsewhere(data, addr, now)
         self._show(self._selected)
@@ -238,6 +237,10 @@ class ManyPathsConnection(QuicConnection):
         """The packets that the shown path has to send now."""
         return super().datagrams_to_send(now)
 
+    def _read(self, path: Path, data: bytes, now: float) -> None:
+        """A datagram came by the shown path."""
+        super().receive_datagram(data, path.addr, now)
+
     def _receive_from_elsewhere(self, data: bytes, addr: PathAddress, now: float) -> Path:
         """A packet came from where we have no path; gives the one it may become."""
         path = self._first_path(addr) if self._selected is None else self._new_path(addr)
@@ -262,12 +265,10 @@ class ManyPathsConnection(QuicConnection):
         path = context.network_path
         assert isinstance(path, Path)
         self.heard_at = context.time
-        if context.epoch == tls.Epoch.ONE_RTT:
-            (sequence,) = [
-                own.sequence_number for own in self._host_cids if own.cid == context.host_cid
-            ]
-            if sequence != path.host_sequence and sequence not in self._orphaned:
-                self._come_by(path, sequence)
+        if context.epoch == tls.Epoch.ONE_RTT and (
+            path.host_cid is None or path.host_cid.cid != context.host_cid
+        ):
+            self._come_by(path, context.host_cid)
         self._welcome(path)
         ack_eliciting, _ = super()._payload_received(context, plain, crypto_frame_required)
         return ack_eliciting, True  # "only probing": stock then decides nothing about paths
@@ -386,12 +387,15 @@ class ManyPathsConnection(QuicConnection):
                 return True
         return False
 
-    def _come_by(self, path: Path, sequence: int) -> None:
+    def _come_by(self, path: Path, cid: bytes) -> None:
         """The other end speaks on a path with this connection id of ours from now on."""
-        before = self._path_by_host_sequence(sequence)
+        own = next(each for each in self._host_cids if each.cid == cid)
+        if own.sequence_number in self._orphaned:
+            return
+        before = self._path_by_host_sequence(own.sequence_number)
         if before is not None and path.addr in self._paths:
-            before.host_sequence = None  # its NAT moved it to where a punch had opened this one
-        path.retired, path.host_sequence = False, sequence
+            before.host_cid = None  # its NAT moved it to where a punch had opened this one
+        path.retired, path.host_cid = False, own
 
     def _path_by_host_sequence(self, sequence: int | None) -> Path | None:
         return next(
