@@ -193,12 +193,14 @@ class ManyPathsConnection(QuicConnection):
 
     def receive_datagram(self, data: bytes, addr: PathAddress, now: float) -> None:
         known = self._paths.get(addr)
-        if known is not None:
-            self._show(known)
-            self._read(known, data, now)
-        else:
+        if known is None:
             self._receive_from_elsewhere(data, addr, now)
-        self._show(self._selected)
+        else:
+            if known is not self._shown:
+                self._show(known)
+            self._read(known, data, now)
+        if self._shown is not self._selected:
+            self._show(self._selected)
 
     def get_timer(self) -> float | None:
         if self._selected is None:  # nothing authentic yet: stock code would look for its keys
@@ -224,13 +226,15 @@ class ManyPathsConnection(QuicConnection):
             if self._ensure_cid(path):
                 path.drop_stale(now, DATAGRAM_LIFETIME)
                 path.recovery.drop_stale_flight(now)
-                self._show(path)
+                if path is not self._shown:
+                    self._show(path)
                 ready += self._packets_to_send(path, now)
                 if self._pacing_at is not None:
                     paced.append(self._pacing_at)
             path.ack_at = None
         self._pacing_at = min(paced, default=None)
-        self._show(self._selected)
+        if self._shown is not self._selected:
+            self._show(self._selected)
         return ready
 
     def _packets_to_send(self, path: Path, now: float) -> list[tuple[bytes, PathAddress]]:  # noqa: ARG002

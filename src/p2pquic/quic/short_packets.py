@@ -51,7 +51,9 @@ class ShortPacketsConnection(StreamsConnection):
             return
         if header[0] & RESERVED_BITS:
             self.close(
-                QuicErrorCode.PROTOCOL_VIOLATION, QuicFrameType.PADDING, "Reserved bits must be zero"
+                QuicErrorCode.PROTOCOL_VIOLATION,
+                QuicFrameType.PADDING,
+                "Reserved bits must be zero",
             )
             return
         if number > space.expected_packet_number:
