@@ -23,6 +23,7 @@ from p2pquic.quic import (
     recovery,
     remapped_paths,
     short_packets,
+    shown_path,
     streams,
 )
 
@@ -89,6 +90,7 @@ def test_every_private_name_that_we_use_is_checked() -> None:
         recovery,
         remapped_paths,
         short_packets,
+        shown_path,
         streams,
     ):
         tree = ast.parse(inspect.getsource(module))
