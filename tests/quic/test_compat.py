@@ -22,6 +22,9 @@ from p2pquic.quic import (
     pinned_tls,
     recovery,
     remapped_paths,
+    short_packets,
+    shown_path,
+    streams,
 )
 
 
@@ -86,6 +89,9 @@ def test_every_private_name_that_we_use_is_checked() -> None:
         pinned_tls,
         recovery,
         remapped_paths,
+        short_packets,
+        shown_path,
+        streams,
     ):
         tree = ast.parse(inspect.getsource(module))
         used = {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute)}

@@ -20,13 +20,13 @@ from p2pquic.core.path import PathAddress
 from p2pquic.quic.config import ConnectionConfig
 from p2pquic.quic.one_packet import OnePacket
 from p2pquic.quic.paths import Path
-from p2pquic.quic.streams import StreamsConnection
+from p2pquic.quic.short_packets import ShortPacketsConnection
 
 _was_sent = attrgetter("was_sent")
 _limit_sent = attrgetter("sent")
 
 
-class AudioPacketsConnection(StreamsConnection):
+class AudioPacketsConnection(ShortPacketsConnection):
     """A connection that is quick about what it says most of the time."""
 
     def __init__(
@@ -72,10 +72,25 @@ class AudioPacketsConnection(StreamsConnection):
         except QuicPacketBuilderStop:
             pass  # the acknowledgement left no room for it, or no packet would have any
         path.recovery._pacer.update_after_send(now=now)
-        packets = self._flush_builder(
-            builder=builder, network_path=path, peer_cid=self._peer_cid.cid, now=now
-        )
+        packets = self._send_off(builder, path, now)
         return packets + super()._packets_to_send(path, now) if path.outbox else packets
+
+    def _send_off(
+        self, builder: OnePacket, path: Path, now: float
+    ) -> list[tuple[bytes, PathAddress]]:
+        """Encrypt a packet and remember it, as stock code does of several (`_flush_builder`)."""
+        datagrams, packets = builder.flush()
+        if not packets:
+            return []
+        (data,), (packet,) = datagrams, packets
+        packet.sent_time = now
+        self._packet_number = builder.packet_number
+        path.recovery.on_packet_sent(packet=packet, space=self._spaces[tls.Epoch.ONE_RTT])
+        if packet.is_ack_eliciting and not self._ack_eliciting_sent_since_receipt:
+            self._close_at = now + self._idle_timeout()
+            self._ack_eliciting_sent_since_receipt = True
+        path.bytes_sent += len(data)
+        return [(data, path.addr)]
 
     def _has_rare_news(self, path: Path) -> bool:
         """Whether a packet on the path could carry more than an acknowledgement and datagrams."""

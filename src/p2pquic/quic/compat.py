@@ -23,13 +23,13 @@ METHODS: Mapping[type, frozenset[str]] = {
         {
             "_confirm_handshake",
             "_find_network_path",
-            "_flush_builder",
             "_handle_ack_frame",
             "_handle_datagram_frame",
             "_handle_new_connection_id_frame",
             "_handle_path_response_frame",
             "_handle_ping_frame",
             "_handle_retire_connection_id_frame",
+            "_idle_timeout",
             "_initialize",
             "_on_path_challenge_delivery",
             "_parse_transport_parameters",
@@ -65,6 +65,7 @@ ATTRIBUTES: Mapping[type, frozenset[str]] = {
         {
             "_QuicConnection__frame_handlers",
             "_ack_delay",
+            "_ack_eliciting_sent_since_receipt",
             "_close_at",
             "_close_event",
             "_close_pending",
@@ -95,6 +96,8 @@ ATTRIBUTES: Mapping[type, frozenset[str]] = {
             "_retire_connection_ids",
             "_spin_bit",
             "_spaces",
+            "_spin_highest_pn",
+            "_state",
             "_streams",
             "_streams_blocked_pending",
             "_streams_queue",
@@ -156,6 +159,14 @@ def require_aioquic() -> None:
             f"This program extends aioquic {AIOQUIC_VERSION}, and the installed aioquic lacks "
             f"{', '.join(missing)}. Install the right one: pip install aioquic=={AIOQUIC_VERSION}"
         )
+
+
+def hash_epochs_by_identity() -> None:
+    """Save Enum's own hash: members are equal when they are the same object.
+
+    Keys and spaces of packets are looked up by epoch, ten times a packet.
+    """
+    tls.Epoch.__hash__ = object.__hash__  # type: ignore[method-assign]
 
 
 def _names_in_code(cls: type) -> set[str]:

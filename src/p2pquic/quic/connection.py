@@ -1,11 +1,14 @@
 """The connection of a call: many paths, either end moves, one rule for who decides.
 
-    ManyPathsConnection               aioquic, shown one path at a time
-      PathLifeConnection              challenges, pings, acknowledgements, by path
-        AddressDiscoveringConnection  OBSERVED_ADDRESS
-          StreamsConnection           bulk: by one path at a time, no faster than it is read
-            AudioPacketsConnection    the packet of every frame, built without detours
-              MultipathConnection     PATH_SELECT, datagrams that report their fate, plain events
+    ShownPathConnection                   aioquic, shown one path at a time
+      ManyPathsConnection                 paths that are opened, proved, given up
+        RemappedPathsConnection           and go on where a NAT moved them
+          PathLifeConnection              challenges, pings, acknowledgements, by path
+            AddressDiscoveringConnection  OBSERVED_ADDRESS
+              StreamsConnection           bulk: by one path at a time, no faster than it is read
+                ShortPacketsConnection    packets that come, read without detours
+                  AudioPacketsConnection  the packet of every frame, built without detours
+                    MultipathConnection   PATH_SELECT, datagrams that report their fate, events
 
 This is mechanism: send this on that path; tell what was acknowledged, lost, validated, chosen.
 Which path, when, and what to send again is decided above.

@@ -1,119 +1,33 @@
-"""A stock connection that is shown one of many paths at a time.
+"""The paths of one connection: opened, proved and given up by whoever owns it.
 
-aioquic believes in one path. We let it: before it reads or writes a packet it is shown the one
-path that packet belongs to, with that path's connection id, recovery state and waiting datagrams
-in the places where it looks for its own.
-
-                      receive_datagram(data, path)      datagrams_to_send()
-                                |                          | once for each path
-                                v                          v with something to say
-    Path, Path, Path ... --- _show(path) ---> QuicConnection (stock, sees one path)
+    open_path    an address that signaling or a punch told of     --.
+    (a packet)   authentic, from where we have no path            --+--> Path, Path, Path ...
+    close_path   given up here, or retired by the other end       <-'
 
 What stock QUIC decides by itself about paths (a server follows its client, a client ignores new
-server addresses and jumps to any that answers) is switched off: a path is opened, proved and given
-up by whoever owns the connection. Which path is selected is not decided here either.
+server addresses and jumps to any that answers) is switched off. Which path is selected is not
+decided here either.
 """
 
 from __future__ import annotations
 
-import logging
-import ssl
-from typing import Literal, cast
-
 from aioquic import tls
 from aioquic.buffer import Buffer
-from aioquic.quic.configuration import QuicConfiguration
-from aioquic.quic.connection import (
-    QuicConnection,
-    QuicConnectionError,
-    QuicReceiveContext,
-)
-from aioquic.quic.packet import QuicErrorCode
-from aioquic.quic.recovery import QuicPacketRecovery
+from aioquic.quic.connection import QuicReceiveContext
 
 from p2pquic.core.deadlines import earliest
 from p2pquic.core.path import PathAddress
 from p2pquic.quic import events
-from p2pquic.quic.compat import require_aioquic
-from p2pquic.quic.config import ConnectionConfig
 from p2pquic.quic.paths import Path
-from p2pquic.quic.pinned_tls import PinnedContext
-from p2pquic.quic.recovery import MultipathRecovery, PathRecovery
-
-require_aioquic()
-# It is looked up ten times a packet; members of an Enum are equal when they are the same object.
-tls.Epoch.__hash__ = object.__hash__  # type: ignore[method-assign]
-logging.getLogger("quic").addHandler(logging.NullHandler())  # what matters is traced, by us
+from p2pquic.quic.shown_path import ShownPathConnection
 
 MAX_PATHS = 8  # as many as there are connection ids (active_connection_id_limit)
 TIMER_SLACK = 1e-6  # seconds a timer fires late: sums of floats round, and a loss timer would loop
 DATAGRAM_LIFETIME = 0.4  # seconds a datagram may wait for a window; older audio is stale
-MAX_DATAGRAM_FRAME_SIZE = 65535  # bytes; RFC 9221 suggests "any that fits a packet"
 
 
-class ManyPathsConnection(QuicConnection):
-    """One end of a connection over many paths, each named by its `PathAddress`.
-
-    A server is given the connection id that the client's first packet was sent to.
-    """
-
-    def __init__(
-        self, config: ConnectionConfig, original_destination_connection_id: bytes | None = None
-    ) -> None:
-        is_client = original_destination_connection_id is None
-        configuration = QuicConfiguration(
-            alpn_protocols=[config.alpn],
-            is_client=is_client,
-            idle_timeout=config.idle_timeout,
-            max_datagram_frame_size=MAX_DATAGRAM_FRAME_SIZE,
-            max_data=config.streams.unread_in_all,
-            max_stream_data=config.streams.unread,
-            verify_mode=ssl.CERT_NONE,  # no authorities: PinnedContext judges the key
-            certificate=config.identity.certificate,
-            private_key=config.identity.private_key,
-        )
-        super().__init__(
-            configuration=configuration,
-            original_destination_connection_id=original_destination_connection_id,
-        )
-        self.heard_at = 0.0  # when the last packet of the other end came, whatever path
-        self._accepts = config.accepts
-        self._paths: dict[PathAddress, Path] = {}
-        self._selected: Path | None = None
-        self._shown: Path | None = None
-        self._orphaned: set[int] = set()  # ids of ours on paths that we gave up, and they not yet
-        first = PathRecovery(
-            max_datagram_size=configuration.max_datagram_size,
-            send_probe=self._send_probe,
-            peer_completed_address_validation=not is_client,
-        )
-        self._recovery = MultipathRecovery(first)
-        self._loss = cast(QuicPacketRecovery, self._recovery)
-
-    @property
-    def quic_role(self) -> Literal["client", "server"]:
-        """Which end of the handshake this is; nothing else depends on it but ties."""
-        return "client" if self._is_client else "server"
-
-    @property
-    def is_confirmed(self) -> bool:
-        """Whether both ends are authenticated and paths may change (RFC 9000 section 9)."""
-        return self._handshake_confirmed
-
-    @property
-    def selected(self) -> PathAddress | None:
-        """The path on which both ends speak; None before the first packet."""
-        return self._selected.addr if self._selected else None
-
-    @property
-    def paths(self) -> list[PathAddress]:
-        """Every open path."""
-        return list(self._paths)
-
-    @property
-    def spare_connection_ids(self) -> int:
-        """How many more paths can be opened right now."""
-        return len(self._peer_cid_available)
+class ManyPathsConnection(ShownPathConnection):
+    """One end of a connection over many paths, each named by its `PathAddress`."""
 
     def is_validated(self, path: PathAddress) -> bool:
         """Whether the path is open at both ends, its remote address proved, and nothing doubted."""
@@ -185,21 +99,18 @@ class ManyPathsConnection(QuicConnection):
         """Count what is in flight on an open path as lost: stream data is sent again, elsewhere."""
         self._paths[addr].recovery.abandon(now)
 
-    def owns(self, connection_id: bytes) -> bool:
-        """Whether packets to this connection id are ours."""
-        ours = [own.cid for own in self._host_cids]
-        return connection_id in ours or connection_id == self._original_destination_connection_id
-
     # ---- QuicConnection's entry points -------------------------------------------------------
 
     def receive_datagram(self, data: bytes, addr: PathAddress, now: float) -> None:
         known = self._paths.get(addr)
-        if known is not None:
-            self._show(known)
-            super().receive_datagram(data, addr, now)
-        else:
+        if known is None:
             self._receive_from_elsewhere(data, addr, now)
-        self._show(self._selected)
+        else:
+            if known is not self._shown:
+                self._show(known)
+            self._read(known, data, now)
+        if self._shown is not self._selected:
+            self._show(self._selected)
 
     def get_timer(self) -> float | None:
         if self._selected is None:  # nothing authentic yet: stock code would look for its keys
@@ -225,18 +136,24 @@ class ManyPathsConnection(QuicConnection):
             if self._ensure_cid(path):
                 path.drop_stale(now, DATAGRAM_LIFETIME)
                 path.recovery.drop_stale_flight(now)
-                self._show(path)
+                if path is not self._shown:
+                    self._show(path)
                 ready += self._packets_to_send(path, now)
                 if self._pacing_at is not None:
                     paced.append(self._pacing_at)
             path.ack_at = None
         self._pacing_at = min(paced, default=None)
-        self._show(self._selected)
+        if self._shown is not self._selected:
+            self._show(self._selected)
         return ready
 
     def _packets_to_send(self, path: Path, now: float) -> list[tuple[bytes, PathAddress]]:  # noqa: ARG002
         """The packets that the shown path has to send now."""
         return super().datagrams_to_send(now)
+
+    def _read(self, path: Path, data: bytes, now: float) -> None:
+        """A datagram came by the shown path."""
+        super().receive_datagram(data, path.addr, now)
 
     def _receive_from_elsewhere(self, data: bytes, addr: PathAddress, now: float) -> Path:
         """A packet came from where we have no path; gives the one it may become."""
@@ -247,50 +164,19 @@ class ManyPathsConnection(QuicConnection):
 
     # ---- overridden internals ----------------------------------------------------------------
 
-    def _initialize(self, peer_cid: bytes) -> None:
-        super()._initialize(peer_cid)
-        self.tls = PinnedContext.adopt(self.tls, self._accepts)
-
-    def _find_network_path(self, addr: PathAddress) -> Path:
-        assert self._shown is not None
-        assert self._shown.addr == addr
-        return self._shown
-
     def _payload_received(
         self, context: QuicReceiveContext, plain: bytes, crypto_frame_required: bool = False
     ) -> tuple[bool, bool]:
         path = context.network_path
         assert isinstance(path, Path)
         self.heard_at = context.time
-        if context.epoch == tls.Epoch.ONE_RTT:
-            (sequence,) = [
-                own.sequence_number for own in self._host_cids if own.cid == context.host_cid
-            ]
-            if sequence != path.host_sequence and sequence not in self._orphaned:
-                self._come_by(path, sequence)
+        if context.epoch == tls.Epoch.ONE_RTT and (
+            path.host_cid is None or path.host_cid.cid != context.host_cid
+        ):
+            self._come_by(path, context.host_cid)
         self._welcome(path)
         ack_eliciting, _ = super()._payload_received(context, plain, crypto_frame_required)
         return ack_eliciting, True  # "only probing": stock then decides nothing about paths
-
-    def _handle_new_connection_id_frame(
-        self, context: QuicReceiveContext, frame_type: int, buf: Buffer
-    ) -> None:
-        self._show(self._selected)  # whose id stock replaces if it must be retired
-        try:
-            super()._handle_new_connection_id_frame(context, frame_type, buf)
-        except IndexError:  # stock looks for a fresh id without asking whether there is one
-            raise QuicConnectionError(
-                QuicErrorCode.PROTOCOL_VIOLATION, frame_type, "no connection id is left to use"
-            ) from None
-        self._show(cast(Path, context.network_path))
-        for path in self._paths.values():
-            if (
-                path is not self._selected
-                and path.cid is not None
-                and path.cid.sequence_number < self._peer_retire_prior_to
-            ):
-                self._retire_peer_cid(path.cid)
-                path.cid = None
 
     def _handle_retire_connection_id_frame(
         self, context: QuicReceiveContext, frame_type: int, buf: Buffer
@@ -318,40 +204,6 @@ class ManyPathsConnection(QuicConnection):
         return False
 
     # ---- our own parts -----------------------------------------------------------------------
-
-    def _tell(self, event: events.ConnectionEvent) -> None:
-        self._events.append(event)  # type: ignore[arg-type]  # among the stock ones, in order
-
-    def _show(self, path: Path | None) -> None:
-        """Let the stock code see `path` as the connection's one and only path."""
-        if self._shown is not None and self._shown.cid is not None:
-            self._shown.cid = self._peer_cid  # stock may have replaced it
-        if path is None or path is self._shown:
-            return
-        self._shown = path
-        self._network_paths = [path]
-        self._recovery.shown = path.recovery
-        self._datagrams_pending = path.outbox  # type: ignore[assignment]  # bytes, each of them
-        if path.cid is not None:
-            self._peer_cid = path.cid
-
-    def _first_path(self, addr: PathAddress) -> Path:
-        """The path of the handshake, with the connection id that the handshake settles."""
-        path = Path(addr, self._recovery.shown)
-        path.cid = self._peer_cid
-        if self._is_client:
-            self._paths[addr] = path
-            self._selected = path
-        return path
-
-    def _new_path(self, addr: PathAddress) -> Path:
-        return Path(
-            addr,
-            PathRecovery(
-                max_datagram_size=self._configuration.max_datagram_size,
-                send_probe=self._send_probe,
-            ),
-        )
 
     def _adopt(self, path: Path) -> None:
         self._paths[path.addr] = path
@@ -386,22 +238,15 @@ class ManyPathsConnection(QuicConnection):
                 return True
         return False
 
-    def _come_by(self, path: Path, sequence: int) -> None:
+    def _come_by(self, path: Path, cid: bytes) -> None:
         """The other end speaks on a path with this connection id of ours from now on."""
-        before = self._path_by_host_sequence(sequence)
+        own = next(each for each in self._host_cids if each.cid == cid)
+        if own.sequence_number in self._orphaned:
+            return
+        before = self._path_by_host_sequence(own.sequence_number)
         if before is not None and path.addr in self._paths:
-            before.host_sequence = None  # its NAT moved it to where a punch had opened this one
-        path.retired, path.host_sequence = False, sequence
-
-    def _path_by_host_sequence(self, sequence: int | None) -> Path | None:
-        return next(
-            (
-                path
-                for path in self._paths.values()
-                if sequence is not None and path.host_sequence == sequence
-            ),
-            None,
-        )
+            before.host_cid = None  # its NAT moved it to where a punch had opened this one
+        path.retired, path.host_cid = False, own
 
     def _close_retired(self, now: float) -> None:
         """Close the paths that the other end gave up, unless they are still the way out."""
@@ -409,10 +254,3 @@ class ManyPathsConnection(QuicConnection):
             if path.retired and path is not self._selected:
                 self.close_path(path.addr, now)
                 self._tell(events.PathRetired(path.addr))
-
-    def _ensure_cid(self, path: Path) -> bool:
-        if path.cid is None and self._peer_cid_available:
-            path.cid = self._peer_cid_available.pop(0)
-            if path is self._shown:
-                self._peer_cid = path.cid
-        return path.cid is not None

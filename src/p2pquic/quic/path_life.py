@@ -75,8 +75,9 @@ class PathLifeConnection(RemappedPathsConnection):
         return timer
 
     def datagrams_to_send(self, now: float) -> list[tuple[bytes, PathAddress]]:
-        last = self._before_goodbye(now) if self._close_pending else []
-        return last + super().datagrams_to_send(now)
+        if not self._close_pending:
+            return super().datagrams_to_send(now)
+        return self._before_goodbye(now) + super().datagrams_to_send(now)
 
     # ---- overridden internals ----------------------------------------------------------------
 

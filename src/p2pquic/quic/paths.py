@@ -41,7 +41,7 @@ class Path(QuicNetworkPath):
         self.recovery = recovery
         self.outbox: deque[OutgoingDatagram] = deque()
         self.cid: QuicConnectionId | None = None  # the other end's: what we send to
-        self.host_sequence: int | None = None  # number of our id that the other end sends to
+        self.host_cid: QuicConnectionId | None = None  # ours: what the other end sends to
         self.is_doubted = False  # it was validated, and has to show again that it lives
         self.is_probed = False  # its owner waits for an answer to a challenge
         self.followed = -1  # number of the packet that moved it to its address last
@@ -53,6 +53,11 @@ class Path(QuicNetworkPath):
         self.observation_due = False  # the other end is to be told its address on this path
         self.observation: ObservedAddress | None = None  # the newest the other end told us
         self.local_challenge_sent = True  # so that aioquic sends none by itself; we do
+
+    @property
+    def host_sequence(self) -> int | None:
+        """The number of our connection id that the other end sends to."""
+        return None if self.host_cid is None else self.host_cid.sequence_number
 
     @property
     def has_something_to_say(self) -> bool:

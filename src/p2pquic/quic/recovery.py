@@ -292,11 +292,13 @@ class MultipathRecovery:
     def get_loss_detection_time(self, *, amplification_limited: bool) -> float | None:
         """When the first path wants to look for losses."""
         return earliest(
-            path.get_loss_detection_time(
-                amplification_limited=amplification_limited and path is self.shown
-            )
-            for path in self._paths
-            if path.sent.sent_packets or not path.handshake_confirmed
+            [
+                path.get_loss_detection_time(
+                    amplification_limited=amplification_limited and path is self.shown
+                )
+                for path in self._paths
+                if path.sent.sent_packets or not path.handshake_confirmed
+            ]
         )
 
     def get_probe_timeout(self, *, include_max_ack_delay: bool = True) -> float:

@@ -50,17 +50,16 @@ class StreamsConnection(AddressDiscoveringConnection):
     ) -> None:
         super().__init__(config, original_destination_connection_id)
         self._bearer: Path | None = None  # bears the streams in the place of the selected path
-        self._delivered = 0  # bytes of all streams that were handed out
-        self._unread: dict[int, int] = {}  # of them, by stream: not read yet
+        self._unread: dict[int, int] = {}  # bytes by stream: handed out, and not read yet
+        self._read_in_all = 0  # bytes of all streams: read, or never to be handed out
         self._bulk_at = -math.inf  # when some of it left or came last
 
     def read(self, stream_id: int, size: int) -> None:
         """The owner has read so many bytes of a stream: the other end may send as many again."""
-        rest = self._unread.get(stream_id, 0) - size
-        if rest > 0:
-            self._unread[stream_id] = rest
-        else:
-            self._unread.pop(stream_id, None)
+        unread = self._unread.pop(stream_id, 0)
+        self._read_in_all += min(size, unread)
+        if unread > size:
+            self._unread[stream_id] = unread - size
 
     def rtt_at_rest(self, addr: PathAddress, now: float) -> float | None:
         """The round trip of an open path in seconds, without the queue that our own bulk makes.
@@ -141,7 +140,6 @@ class StreamsConnection(AddressDiscoveringConnection):
         if size:
             if carries_bulk(stream_id):
                 self._bulk_at = self.heard_at
-            self._delivered += size
             self._unread[stream_id] = self._unread.get(stream_id, 0) + size
 
     def _note_reset(self, stream_id: int) -> None:
@@ -149,7 +147,7 @@ class StreamsConnection(AddressDiscoveringConnection):
         stream = self._streams.get(stream_id)
         if stream is not None:
             receiver = stream.receiver
-            self._delivered += receiver.highest_offset - receiver.starting_offset()
+            self._read_in_all += receiver.highest_offset - receiver.starting_offset()
 
     def _streams_have_news(self, path: Path) -> bool:
         """Whether a packet on the path could carry something of streams, or credit for them."""
@@ -224,9 +222,8 @@ class StreamsConnection(AddressDiscoveringConnection):
 
     def _connection_credit(self) -> int:
         """Up to which byte, of all streams, the other end may send; said in steps."""
-        total = self._configuration.max_data
-        read = self._delivered - sum(self._unread.values())
-        return _in_steps(read, total, known=self._local_max_data.value)
+        total, known = self._configuration.max_data, self._local_max_data.value
+        return _in_steps(self._read_in_all, total, known=known)
 
     def _stream_credit(self, stream: QuicStream) -> int:
         """Up to which byte the other end may send on a stream of which we are not at the end."""

@@ -166,9 +166,9 @@ class PeerSession:
             if pair.owns(connection_id):
                 pair.on_quic(DirectPath(local, remote), data, now)
                 return
-        link = self._links.at(remote)
-        if link is not None and link.owns(connection_id):
-            self._obey(link, link.receive(local, data, now), now)
+        said = self._links.receive(local, remote, connection_id, data, now)
+        if said is not None:
+            self._obey(*said, now)
             return
         for pair in self._calls:
             if pair.expects(local, remote):
@@ -271,10 +271,8 @@ class PeerSession:
         sends: list[SendDatagram] = []
         others: list[Action] = []
         self._calls.call_newcomers(now)
-        before, self._silent = self._silent, self._links.silent
-        for server in self._silent:
-            if server not in before:
-                self._calls.begin_elsewhere(server, now)
+        if not self._links.are_at_rest:
+            self._leave_silent_servers(now)
         for pair in self._calls:
             sends += pair.flush(now)
             for action in pair.drain():
@@ -295,6 +293,12 @@ class PeerSession:
         actions = [*sends, *self._actions, *others]
         self._actions.clear()
         return actions + self._end_without_servers()
+
+    def _leave_silent_servers(self, now: float) -> None:
+        before, self._silent = self._silent, self._links.silent
+        for server in self._silent:
+            if server not in before:
+                self._calls.begin_elsewhere(server, now)
 
     def _look_into_doubt(self, pair: PairSession, now: float) -> None:
         """Ask the servers, once per doubt also on the other end's behalf.

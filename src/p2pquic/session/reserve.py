@@ -24,6 +24,7 @@ class Reserve:
 
     def __init__(self, preference: InterfacePreference, families: Collection[int]) -> None:
         self.sockets: tuple[LocalSocket, ...] = ()
+        self.has_choice = False  # there is something to avoid, and something to use instead
         self._preference = preference
         self._families = families  # of servers: who can reach none holds up nothing
         self._is_called_up = False
@@ -44,6 +45,8 @@ class Reserve:
     def set_sockets(self, sockets: Sequence[LocalSocket]) -> None:
         """These are all our open sockets now, in the kernel's order."""
         self.sockets = self._preference.sort(sockets)
+        avoided = {self.avoids(each) for each in self.sockets if each.family in self._families}
+        self.has_choice = False in avoided and any(map(self.avoids, self.sockets))
         if not self.has_choice:
             self._is_called_up = any(map(self.avoids, self.sockets))
             self._calm_since = None
@@ -62,12 +65,6 @@ class Reserve:
             return False
         self._calm_since, self._is_called_up = None, False
         return True
-
-    @property
-    def has_choice(self) -> bool:
-        """Whether there is something to avoid, and something to use instead."""
-        avoided = {self.avoids(each) for each in self.sockets if each.family in self._families}
-        return False in avoided and any(map(self.avoids, self.sockets))
 
     def avoids(self, socket: LocalSocket) -> bool:
         """Whether the socket is for when nothing else lives."""

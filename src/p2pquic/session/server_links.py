@@ -6,6 +6,9 @@
 
 So there is nothing to take over when a server dies: what it did the others do already. Only when
 every one has refused us, or was never there, is there nobody left to introduce us.
+
+A call asks after every packet what its servers have to say. As long as nothing happened to any of
+them, that is nothing.
 """
 
 from __future__ import annotations
@@ -46,6 +49,10 @@ class ServerLinks:
         self._interfaces = config.interfaces
         self._sockets: tuple[LocalSocket, ...] = ()
         self._places: dict[ServerAddress, _Place] = {}
+        self.failure: str | None = None  # why no server is left, for a person; None: one may serve
+        self.are_at_rest = False  # nothing has happened to any of them since they were judged
+        self._deadline: float | None = None
+        self._deadline_is_known = False
         for server in config.servers:
             key = ServerKey(server.pins, server.pin_advice)
             link = self._new_link(server.address, key)
@@ -54,15 +61,14 @@ class ServerLinks:
     def __iter__(self) -> Iterator[ControlLink]:
         return iter([place.link for place in self._places.values()])
 
-    def at(self, remote: SocketAddress) -> ControlLink | None:
-        """The link to the server at this address; None if that is no server of ours."""
-        return next((link for link in self if remote in link.server), None)
-
     @property
     def deadline(self) -> float | None:
         """When to call `tick`; to be read after a `flush`."""
-        waits = [place.retry_at for place in self._places.values()]
-        return earliest([*waits, *[link.deadline for link in self]])
+        if not self._deadline_is_known:
+            waits = [place.retry_at for place in self._places.values()]
+            self._deadline = earliest([*waits, *[link.deadline for link in self]])
+            self._deadline_is_known = True
+        return self._deadline
 
     @property
     def hearings(self) -> dict[ServerAddress, Hearing]:
@@ -79,15 +85,9 @@ class ServerLinks:
         """Our sockets, and the addresses under which servers see them; each pair once."""
         return list(dict.fromkeys(pair for link in self for pair in link.observed.items()))
 
-    @property
-    def failure(self) -> str | None:
-        """Why no server is left, for a person; None as long as one may serve."""
-        failures = [place.failure for place in self._places.values()]
-        told = [failure for failure in failures if failure is not None]
-        return " ".join(told) if len(told) == len(failures) else None
-
     def set_sockets(self, sockets: Sequence[LocalSocket], now: float) -> None:
         """These are our open sockets now, preferred first."""
+        self._stir()
         self._sockets = tuple(sockets)
         for place in self._places.values():
             if place.retry_at is None:
@@ -95,16 +95,36 @@ class ServerLinks:
 
     def send(self, message: ToServer, servers: Sequence[ServerAddress]) -> None:
         """Queue a message for some of the servers."""
+        self._stir()
         for server in servers:
             self._places[server].link.send(message)
 
     def hurry(self, now: float) -> None:
         """Something may be wrong with the network: find out which ways to the servers live."""
+        self._stir()
         for link in self:
             link.hurry(now)
 
+    def receive(
+        self,
+        local: LocalSocket,
+        remote: SocketAddress,
+        connection_id: bytes,
+        data: bytes,
+        now: float,
+    ) -> tuple[ControlLink, list[ToPeer]] | None:
+        """A QUIC packet came; gives who said what in it, None if it is of no link."""
+        link = next((link for link in self if remote in link.server), None)
+        if link is None or not link.owns(connection_id):
+            return None
+        self._stir()
+        return link, link.receive(local, data, now)
+
     def tick(self, now: float) -> list[tuple[ControlLink, list[ToPeer]]]:
-        """The deadline has come; gives who said what."""
+        """The deadline may have come; gives who said what."""
+        if self.deadline is None or now < self.deadline:
+            return []
+        self._stir()
         said = []
         for place in self._places.values():
             if place.retry_at is not None and now >= place.retry_at:
@@ -116,6 +136,9 @@ class ServerLinks:
 
     def flush(self, now: float) -> list[SendDatagram]:
         """What is to be sent."""
+        if self.are_at_rest:
+            return []
+        self._deadline_is_known = False
         return [send for link in self for send in link.flush(now)]
 
     def leave(self) -> None:
@@ -124,18 +147,24 @@ class ServerLinks:
 
     def close(self, reason: str) -> None:
         """Say goodbye to all."""
+        self._stir()
         for link in self:
             link.close(reason)
+
+    def _stir(self) -> None:
+        self.are_at_rest = self._deadline_is_known = False
 
     # ---- losing and finding ------------------------------------------------------------------
 
     def welcomed(self, server: ServerAddress) -> None:
         """This server let us into the room."""
-        self._places[server].failure = None
+        self._places[server].failure = self.failure = None
 
     def judge(self, now: float) -> list[str]:
         """Begin anew where a link failed; gives what a person should hear of single servers."""
-        news = []
+        if self.are_at_rest:
+            return []
+        self.are_at_rest, news = True, []
         for place in self._places.values():
             told, place.lost = place.lost, place.link.lost
             if place.lost not in (None, told):
@@ -143,6 +172,7 @@ class ServerLinks:
             failure = place.link.failure
             if failure is None:
                 continue
+            self._stir()
             if failure != place.failure:
                 news.append(failure)
             place.failure = failure
@@ -151,6 +181,8 @@ class ServerLinks:
                 place.retry_at = now + RETRY_TIME
             else:
                 place.link.failure = None
+        failures = [place.failure for place in self._places.values() if place.failure is not None]
+        self.failure = " ".join(failures) if len(failures) == len(self._places) else None
         return [] if self.failure is not None else news
 
     def _new_link(self, server: ServerAddress, key: ServerKey) -> ControlLink:
