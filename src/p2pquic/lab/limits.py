@@ -55,6 +55,7 @@ _MANNERS: tuple[Resilience, ...] = ("hedged", "hot")
 _OUTAGE, _BOTH_MOVE = _above(0.015, 0.030), _above(0.020, 0.040)
 _IN_A_ROOM = _above(0.015 + ROOM, 0.030 + ROOM)
 _SUSPECTED, _SPARED = Gap(0.130, 0.150), Gap(0.045, 0.060)  # hedged; hot
+_TAKEN_OVER = Gap(1.0, 1.0)  # another server relays
 _NAT_SPARED = Gap(0.060, 0.075)  # hot, but the relay's leg must be opened anew
 _GAPS: dict[str, tuple[Gap | None, Gap | None]] = {  # hedged, hot
     "break-before-make": (_OUTAGE, _OUTAGE),
@@ -79,6 +80,7 @@ _VARIATIONS: dict[str, tuple[Gap, Gap]] = {  # hedged, hot
     "two-nats": (_OUTAGE, _OUTAGE),
     "hairpin": (_OUTAGE, _OUTAGE),
     "carrier-nat": (_SUSPECTED, _SPARED),
+    "server-dies": (_TAKEN_OVER, _TAKEN_OVER),
     "ethernet-plugged-in": (_OUTAGE, _SPARED),
     "vpn-up": (_OUTAGE, _SPARED),
     "address-replaced": (_OUTAGE, _OUTAGE),
