@@ -18,6 +18,7 @@ from p2pquic.lab.kernel_lab import Run, RunFailedError, run
 from p2pquic.lab.namespaces import gain_rights
 from p2pquic.lab.outcome import read
 from p2pquic.lab.scenarios import (
+    DATA_CENTRE,
     FRAME_CADENCE,
     HOME,
     Change,
@@ -117,6 +118,24 @@ def test_in_a_room_each_guest_has_a_program_a_trace_and_figures_of_its_own(tmp_p
     outcome = read(tmp_path, room)
     assert list(outcome.traces) == ["mover", "other", "guest1"]
     assert any(isinstance(entry.record, FrameReceived) for entry in outcome.traces["guest1"])
+
+
+def test_of_two_servers_one_is_killed_and_the_run_goes_on_to_its_end(tmp_path: Path) -> None:
+    """The stand-in speaks by the server that was named last, and is not interrupted."""
+    killed = Change(0.1, "server_dies", "eth0", "server")
+    two = dataclasses.replace(
+        SCENARIO,
+        topology=dataclasses.replace(
+            SCENARIO.topology, more_servers=(Host("far", (DATA_CENTRE,)),)
+        ),
+        moves=(Move(0.0, (killed,)),),
+    )
+    ran = run(two, 7, tmp_path, STAND_IN)
+    assert set(ran.processor) == {"mover", "other", "far"}
+    made = msgspec.json.decode((tmp_path / "changes.jsonl").read_bytes(), type=ChangeMade)
+    assert (made.kind, made.host) == ("server_dies", "server")
+    assert made.end - made.start < MARGIN
+    assert longest_gap(tmp_path / "other.trace.jsonl") < FRAME_CADENCE + MARGIN
 
 
 def test_a_program_that_ends_badly_fails_the_run_and_is_quoted(tmp_path: Path) -> None:

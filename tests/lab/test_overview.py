@@ -100,6 +100,40 @@ def test_a_call_with_loss_is_held_to_what_it_sends_and_delivers() -> None:
     assert over == ("switches", "duplicates", "undelivered")
 
 
+@pytest.mark.parametrize(
+    ("switches", "over"), [(1, ("switches",)), (2, ()), (4, ()), (5, ("switches",))]
+)
+def test_a_call_that_should_follow_must_and_no_more_often(
+    switches: int, over: tuple[str, ...]
+) -> None:
+    limits = next(each for each in LIMITS if each.scenario == "metric-change")
+    conduct = dataclasses.replace(STILL, switches=switches)
+    assert row_of(limits, measured(conduct=conduct)).over == over
+
+
+def test_a_room_is_judged_by_the_one_who_fared_worst_in_the_median() -> None:
+    lucky, unlucky = passage(0.500, other="guest1"), passage(0.545, other="guest2")
+    once = passage(0.600, other="guest1")
+    runs = [measured(lucky, unlucky), measured(lucky, unlucky), measured(once, unlucky)]
+    assert row_of(LENIENT, *runs).gaps == pytest.approx((0.045,) * 3)
+    lost = measured(dataclasses.replace(lucky, lost=1), unlucky)
+    assert row_of(LENIENT, lost).over == ("lost",), "whoever lost it"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "limits",
+    [each for each in LIMITS if each.scenario != "lossy"],  # ten minutes
+    ids=lambda each: f"{each.scenario}, {each.resilience}",
+)
+def test_in_virtual_time_no_row_is_over(limits: Limits, tmp_path: Path) -> None:
+    sweep = full.Sweep([limits], "simulator", 1, tmp_path, Console(quiet=True))
+    sweep.run(1)
+    assert sweep.rows, "the run came to its end"
+    for row in sweep.rows:
+        assert row.over == (), f"{row.direction}: {row}"
+
+
 def test_the_table_can_be_pasted_into_a_document() -> None:
     head, rule, line = markdown([row_of(LENIENT, measured(passage(0.540, lost=1)))]).splitlines()
     assert head.startswith("| scenario | direction | runs | gap |")

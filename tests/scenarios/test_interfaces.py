@@ -25,8 +25,8 @@ UNHEARD = FRAME_CADENCE + MARGIN
 class Call(Simulation):
     """A settled call of a scenario's world, changed by hand."""
 
-    def __init__(self, name: str, **changes: Any) -> None:
-        super().__init__(dataclasses.replace(scenario_named(name), **changes), seed=1)
+    def __init__(self, name: str, seed: int = 1, **changes: Any) -> None:
+        super().__init__(dataclasses.replace(scenario_named(name), **changes), seed)
         self.settle()
         self.run_for(2.0)
         self.begin = self.now
@@ -124,6 +124,35 @@ def test_metrics_lead_the_call_from_one_interface_to_the_other_and_back() -> Non
         assert call.interface == f"{interface} direct"
         assert call.selections == 1
         assert call.longest_gap() < UNHEARD
+
+
+@pytest.mark.parametrize("late", [0.015, 0.100], ids=["a little late", "very late"])
+def test_metrics_are_followed_though_the_first_answer_was_late(late: float) -> None:
+    """As where it came while the programs started."""
+    call = Call("metric-change")
+    for pair in call.mover.machine._calls:  # type: ignore[attr-defined]
+        for path, state in pair._connection._paths.items():
+            if path.kind == "direct" and path.local.interface == "wlan1":
+                state.recovery._rtt_smoothed += late
+    call.change(preferred("wlan1"))
+    call.run_for(TAKEN)
+    assert call.interface == "wlan1 direct"
+    assert call.selections == 1
+
+
+@pytest.mark.parametrize("seed", [1, 3])
+def test_in_jitter_metrics_are_followed_once_and_for_all(seed: int) -> None:
+    """10 ms of it each way: one answer alone is up to 10 ms early or late."""
+    scenario = scenario_named("metric-change")
+    first, second = (
+        dataclasses.replace(each, jitter=0.010) for each in scenario.topology.mover.interfaces
+    )
+    call = Call("metric-change", seed=seed, topology=Topology(mover=Host("mover", (first, second))))
+    for interface in ("wlan1", "wlan0"):
+        call.change(preferred(interface))
+        call.run_for(15.0)
+        assert call.interface == f"{interface} direct"
+        assert call.selections <= 1  # it may have been there from the start
 
 
 def test_metrics_that_change_all_the_time_are_not_followed_each_time() -> None:

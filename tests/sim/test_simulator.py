@@ -6,7 +6,7 @@ import pytest
 
 from p2pquic.core.errors import UsageError
 from p2pquic.lab.catalogue import SCENARIOS, scenario_named
-from p2pquic.lab.scenarios import OTHER, Change, Link
+from p2pquic.lab.scenarios import OTHER, SERVER, Change, Link
 from p2pquic.lab.simulator import Simulation
 
 WIFI_GOES = Change(0.0, "interface_down", "wlan0")
@@ -30,6 +30,7 @@ def test_an_address_that_comes_back_gets_the_port_it_had() -> None:
     [
         Change(0.0, "link_dies", "wlan0"),
         Change(0.0, "nat_forgets", "wlan0"),
+        Change(0.0, "server_dies", "eth0", SERVER),
         Change(0.0, "way_dies", "wlan0", towards=Link(OTHER, "eth0")),
     ],
 )

@@ -67,6 +67,11 @@ def _flapping() -> tuple[Move, ...]:
 _ETHERNET = Interface("eth0", delay=0.009, nat=PORT_RESTRICTED)
 _TUNNEL = Interface("tun0", delay=0.012, nat=None)  # of a VPN whose other end is in a data centre
 _SECOND_WIFI = dataclasses.replace(WIFI, name="wlan1")
+_RELAYED = Topology(
+    mover=Host(MOVER, tuple(dataclasses.replace(each, nat=SYMMETRIC) for each in (WIFI, CELLULAR))),
+    other=Host(OTHER, (dataclasses.replace(HOME, nat=SYMMETRIC),)),
+)
+_FAR_SERVER = Host("far", (dataclasses.replace(DATA_CENTRE, delay=0.030),))
 _CAPTIVE = dataclasses.replace(WIFI, loss=1.0)  # an address, a route, and nothing behind it
 
 
@@ -104,16 +109,7 @@ _ANNOUNCED = (
     Scenario(
         "relay-only",
         "Symmetric NATs on both sides allow no direct path; Wi-Fi dies, then cellular is there.",
-        topology=Topology(
-            mover=Host(
-                MOVER,
-                (
-                    dataclasses.replace(WIFI, nat=SYMMETRIC),
-                    dataclasses.replace(CELLULAR, nat=SYMMETRIC),
-                ),
-            ),
-            other=Host(OTHER, (dataclasses.replace(HOME, nat=SYMMETRIC),)),
-        ),
+        topology=_RELAYED,
         moves=(_WIFI_TO_CELLULAR,),
         settles_on="relay",
     ),
@@ -258,6 +254,14 @@ _SILENT = (
         "Wi-Fi carries nothing for 150 ms, as it does now and then; cellular is up.",
         moves=(Move(0.0, (_WIFI_FALLS_SILENT, Change(PAUSE, "link_recovers", "wlan0"))),),
         mover_up=BOTH_UP,
+    ),
+    Scenario(
+        "server-dies",
+        "Of two servers the nearer, which relays, is killed; the other takes over.",
+        topology=dataclasses.replace(_RELAYED, more_servers=(_FAR_SERVER,)),
+        moves=(Move(0.0, (Change(0.0, "server_dies", "eth0", SERVER),)),),
+        settles_on="relay",
+        settle=4.0,
     ),
     Scenario(
         "lossy",

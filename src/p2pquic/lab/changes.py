@@ -5,6 +5,7 @@ rmnet0 up ........ wlan0 down     make before break: an overlap
 wlan0 has another address         break before make, of one interface
 wlan0's link dies, rmnet0 is up   the same, but nobody says so
 a way dies, a NAT forgets         nobody says so, and the interface stays the same
+a server dies                     nobody says so, and another relays
 """
 
 from __future__ import annotations
@@ -17,13 +18,14 @@ from typing import Literal
 from p2pquic.lab.scenarios import ChangeKind, Link, Scenario
 
 EpisodeKind = Literal[
-    "break before make", "make before break", "link dies", "way dies", "NAT forgets"
+    "break before make", "make before break", "link dies", "way dies", "NAT forgets", "server dies"
 ]
 
 _SILENT: dict[ChangeKind, EpisodeKind] = {
     "link_dies": "link dies",
     "way_dies": "way dies",
     "nat_forgets": "NAT forgets",
+    "server_dies": "server dies",
 }
 
 
@@ -91,6 +93,8 @@ class Episode:
                 return f"{move.gone} falls silent"
             case "NAT forgets":
                 return f"NAT of {move.gone} forgets"
+            case "server dies":
+                return f"{move.host} dies"
             case "way dies":
                 assert self.way is not None
                 return f"no way from {self.way[0]} to {self.way[1]}"
@@ -203,7 +207,7 @@ class _Chronicle:
                     assert change.towards is not None
                     kind, way = _SILENT[change.kind], (change.link, change.towards)
                     moves[change.host] = self._silent(change, change.link)
-                case "nat_forgets":
+                case "nat_forgets" | "server_dies":
                     kind = _SILENT[change.kind]
                     moves[change.host] = self._silent(change, change.link)
         if kind is None:

@@ -37,7 +37,7 @@ from p2pquic.lab.scenarios import (
     FRAME_CADENCE,
     MOVER,
     OTHER,
-    SERVER,
+    Host,
     Link,
     Scenario,
     Topology,
@@ -58,11 +58,14 @@ Due = Mapping[str, Sequence[float]]
 
 
 class Stand:
-    """Where both ends stand, each on one interface: one-way delays in seconds from there."""
+    """Where both ends stand, each on one interface: one-way delays in seconds from there.
 
-    def __init__(self, scenario: Scenario, mover: str, other: str) -> None:
+    `relays` is the server that would.
+    """
+
+    def __init__(self, scenario: Scenario, mover: str, other: str, relays: Host) -> None:
         topology, ends = scenario.topology, (Link(MOVER, mover), Link(OTHER, other))
-        server = Link(SERVER, topology.server.interfaces[0].name)
+        server = Link(relays.name, relays.interfaces[0].name)
         one, two = (topology.interfaces[end] for end in ends)
         ipv4 = one.has_ipv4 and two.has_ipv4
         ipv6 = one.has_ipv6 and two.has_ipv6
@@ -85,20 +88,22 @@ class Stand:
     def before(cls, scenario: Scenario, episode: Episode) -> Stand:
         """Where the call stood when the cut came."""
         gone = {move.host: move.gone for move in episode.moves}
-        return cls._of(scenario, gone, episode)
+        return cls._of(scenario, gone, episode, scenario.topology.server)
 
     @classmethod
     def after(cls, scenario: Scenario, episode: Episode) -> Stand:
         """Where it stands afterwards."""
         come = {move.host: move.come for move in episode.moves}
-        return cls._of(scenario, come, episode)
+        servers = scenario.topology.servers
+        relays = servers[1] if episode.kind == "server dies" else servers[0]
+        return cls._of(scenario, come, episode, relays)
 
     @classmethod
-    def _of(cls, scenario: Scenario, on: dict[str, str], episode: Episode) -> Stand:
+    def _of(cls, scenario: Scenario, on: dict[str, str], episode: Episode, relays: Host) -> Stand:
         still = {MOVER: scenario.mover_up[0], OTHER: scenario.other_up[0]}
         still |= {end.host: end.interface for end in episode.way or ()}
         on = still | on
-        return cls(scenario, on[MOVER], on[OTHER])
+        return cls(scenario, on[MOVER], on[OTHER], relays)
 
 
 def _is_open(topology: Topology, end: Link, other: Link) -> bool:

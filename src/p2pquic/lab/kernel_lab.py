@@ -6,6 +6,7 @@ happens to them they learn from their kernels. In the directory of a run stand:
 
     scenario.json        the scenario as data, the seed, the command
     {mover,other,server}.trace.jsonl, .log       what each said, and so for each guest of a room
+                                                 and each further server
     {mover,other}.wav    what each heard, if it listens
     changes.jsonl        a `ChangeMade` per line: what was done to which interface, and when
     run.json             the `Run`: when it settled and ended, who was QUIC client, packets carried
@@ -50,7 +51,6 @@ from p2pquic.lab.processor import Processor, processor_times, shares
 from p2pquic.lab.scenarios import (
     MOVER,
     OTHER,
-    SERVER,
     Change,
     Role,
     Scenario,
@@ -131,7 +131,8 @@ def run(
             outages = Outages(scenario.links_up)
             for change in timeline(scenario, seed):
                 call.wait_until(settled + change.at)
-                made = carry_out(change, world, outages)
+                dies = change.kind == "server_dies"
+                made = call.kill(change) if dies else carry_out(change, world, outages)
                 file.write(msgspec.json.encode(made) + b"\n")
                 last = made.end
         call.wait_until(last + scenario.aftermath)
@@ -235,22 +236,28 @@ class _Call:
         self._roles[MOVER] = scenario.mover_role
 
     def start(self, media: str, secrets: Path) -> None:
-        """Start the server, then the other side and the guests, then the mover."""
-        (link,) = (link for link in self._scenario.topology.interfaces if link.host == SERVER)
-        topology = self._scenario.topology
-        accesses = [topology.accesses[link]] if topology.interfaces[link].has_ipv4 else []
-        accesses += [topology.ipv6_accesses[link]] if link in topology.ipv6_accesses else []
-        address = ",".join(str(SocketAddress(access.public, PORT)) for access in accesses)
-        identity = ["--cert", str(secrets / "cert.pem"), "--key", str(secrets / "key.pem")]
-        self._start(SERVER, ["intermediate", "--listen", address, *identity])
-        server = self._programs[SERVER]
-        self._wait_for(lambda: server.fingerprint is not None, START_TIMEOUT, "reach its server")
-        reach = ["--intermediate", address, "--pin", str(server.fingerprint), "--room", ROOM]
+        """Start the servers, then the other side and the guests, then the mover."""
+        reach = ["--room", ROOM]
+        for host in self._scenario.topology.servers:
+            reach += self._start_server(host.name, secrets)
         keys = self._make_keys(secrets)
         for name, role in self._roles.items():
             if name == MOVER:
                 self.wait_until(time.monotonic() + self._scenario.stagger)
             self._start(name, self._peer(name, role, media) + reach + keys[name])
+
+    def _start_server(self, name: str, secrets: Path) -> list[str]:
+        """Start a server; the options that tell a peer of it."""
+        topology = self._scenario.topology
+        (link,) = (link for link in topology.interfaces if link.host == name)
+        accesses = [topology.accesses[link]] if topology.interfaces[link].has_ipv4 else []
+        accesses += [topology.ipv6_accesses[link]] if link in topology.ipv6_accesses else []
+        address = ",".join(str(SocketAddress(access.public, PORT)) for access in accesses)
+        identity = ["--cert", str(secrets / f"{name}.pem"), "--key", str(secrets / f"{name}.key")]
+        self._start(name, ["intermediate", "--listen", address, *identity])
+        server = self._programs[name]
+        self._wait_for(lambda: server.fingerprint is not None, START_TIMEOUT, "reach its server")
+        return ["--intermediate", address, "--pin", str(server.fingerprint)]
 
     def _make_keys(self, secrets: Path) -> dict[str, list[str]]:
         """Options that put the mover at the end of its QUIC connections the scenario wants.
@@ -299,9 +306,20 @@ class _Call:
             time.sleep(min(left, GLANCE))
             self._check_alive()
 
+    def kill(self, change: Change) -> ChangeMade:
+        """End a program, which has no time to tell anybody."""
+        process = self._programs.pop(change.host).process
+        start = time.monotonic()
+        process.kill()
+        process.wait()
+        return ChangeMade(change.kind, *change.link, start, time.monotonic(), 0.0)
+
     def hang_up(self) -> None:
-        """End the peers as Ctrl-C does, then the server; all must end well."""
-        for hosts in (list(self._roles), [SERVER]):
+        """End the peers as Ctrl-C does, then the servers; all must end well."""
+        for hosts in (
+            list(self._roles),
+            [each for each in self._programs if each not in self._roles],
+        ):
             for host in hosts:
                 self._programs[host].process.send_signal(signal.SIGINT)
             for host in hosts:
@@ -370,6 +388,8 @@ def carry_out(change: Change, world: KernelWorld, outages: Outages) -> ChangeMad
             outage = outages.gained(link, span.end)
         case "interface_preferred":
             span = world.interface_preferred(link)
+        case "server_dies":
+            raise UsageError(f"Only who started the server at {link} can kill it.")
         case _:
             assert_never(change.kind)
     return ChangeMade(change.kind, *link, *span, round(1000 * outage, 3), change.towards)

@@ -42,8 +42,8 @@ class Measured:
 class Row:
     """Several runs of one scenario, in one direction ("both" where there was no episode).
 
-    Seconds, one figure per run: `gaps` and `floors` are less L, of the run's worst episode. `over`
-    names the figures that exceed their limits.
+    Seconds, one figure per run: `gaps` and `floors` are less L, of the run's worst episode; in a
+    room of the other side that fared worst. `over` names the figures that exceed their limits.
     """
 
     scenario: str
@@ -64,7 +64,7 @@ def rows(limits: Limits, runs: Sequence[Measured]) -> Iterator[Row]:
     directions: list[Direction | Both] = [each for each in DIRECTIONS if each in heard]
     for direction in directions or list(get_args(Both)):
         passages = [[each for each in run.passages if each.direction == direction] for run in runs]
-        worst = [max(each, key=_less_outage) for each in passages if each]
+        worst = _worst(passages)
         again = [one.direct_again for each in passages for one in each]
         row = Row(
             scenario=limits.scenario,
@@ -100,6 +100,16 @@ def markdown(all_rows: Sequence[Row]) -> str:
     return "".join(f"| {' | '.join(cells)} |\n" for cells in lines)
 
 
+def _worst(passages: Sequence[Sequence[Passage]]) -> list[Passage]:
+    """Of each run the worst episode, of the other side that fared worst in the median."""
+    others = dict.fromkeys(each.other for run in passages for each in run)
+    courses = [
+        [[each for each in run if each.other == other] for run in passages] for other in others
+    ]
+    worst = [[max(run, key=_less_outage) for run in course if run] for course in courses]
+    return max(worst, key=lambda own: statistics.median(map(_less_outage, own)), default=[])
+
+
 def _less_outage(passage: Passage) -> float:
     return passage.gap - passage.outage
 
@@ -117,7 +127,8 @@ def _verdicts(row: Row, limits: Limits) -> Iterator[tuple[str, bool]]:
         missing = len(found) < len(row.gaps)
         yield "direct", missing or statistics.median(found) > limits.direct_again
     if limits.switches is not None:
-        yield "switches", max(each.switches for each in row.conducts) > limits.switches
+        fewest, most = limits.switches
+        yield "switches", not all(fewest <= each.switches <= most for each in row.conducts)
     if limits.duplicates is not None:
         yield "duplicates", max(each.duplicates for each in row.conducts) > limits.duplicates
     if limits.undelivered is not None:

@@ -30,11 +30,12 @@ def processor_times(process: Popen[str]) -> Processor:
 def shares(
     before: dict[str, Processor], after: dict[str, Processor], seconds: float
 ) -> dict[str, Processor]:
-    """What each program had between two looks, of that many seconds."""
+    """What each program that still lives had between two looks, of that many seconds."""
     return {
         name: Processor(
             running=round((after[name].running - times.running) / seconds, 3),
             waiting=round((after[name].waiting - times.waiting) / seconds, 3),
         )
         for name, times in before.items()
+        if name in after
     }

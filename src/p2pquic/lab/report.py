@@ -58,6 +58,8 @@ def _what_happened(episode: Episode) -> str:
             return "A direct way died in one direction, and nobody said so."
         case "NAT forgets":
             return f"The NAT of {gone} forgot every mapping, and nobody said so."
+        case "server dies":
+            return "The server that relayed was killed, and nobody said so."
 
 
 def table(passages: Sequence[Passage]) -> Table:

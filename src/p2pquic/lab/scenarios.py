@@ -47,6 +47,7 @@ ChangeKind = Literal[
     "nat_forgets",  # the NAT forgets every mapping and gives other ports from now on
     "address_replaced",  # the interface gets another address in place of the one it had
     "interface_preferred",  # the interface becomes the kernel's first choice; no address changes
+    "server_dies",  # the program on the host is killed; no kernel says so
 ]
 
 
@@ -181,7 +182,7 @@ class Topology:
     """The three hosts of a call, each under its own name. The mover has somewhere to move to.
 
     `guests` are further other sides in the same room, with every interface up; `more_servers`
-    further servers that peers may be told of (in the simulator only).
+    further servers that peers are told of.
     """
 
     mover: Host = Host(MOVER, (WIFI, CELLULAR))
@@ -193,6 +194,11 @@ class Topology:
     @property
     def hosts(self) -> tuple[Host, ...]:
         return (self.mover, self.other, self.server, *self.guests, *self.more_servers)
+
+    @property
+    def servers(self) -> tuple[Host, ...]:
+        """That peers are told of."""
+        return (self.server, *self.more_servers)
 
     @property
     def others(self) -> tuple[Host, ...]:

@@ -149,7 +149,7 @@ class Simulation:
                 listen,
             )
 
-        self.servers = [server(host.name) for host in (topology.server, *topology.more_servers)]
+        self.servers = [server(host.name) for host in topology.servers]
         self.server = self.servers[0]
         identities = _identities(scenario)
         usual_roles = {host.name: scenario.other_role for host in topology.others}
@@ -238,6 +238,8 @@ class Simulation:
             self._outages.lost(change.link, self.now)
         elif change.kind == "interface_up":
             outage = self._outages.gained(change.link, self.now)
+        elif change.kind == "server_dies":
+            self.stop(self.hosts[change.host], kindly=False)
         now, milliseconds = self.now, round(1000 * outage, 3)
         self.changes.append(
             ChangeMade(change.kind, *change.link, now, now, milliseconds, change.towards)

@@ -143,6 +143,8 @@ class VirtualInternet:
                 self._hosts[change.link, 4] = new.address
             case "interface_preferred":
                 self._preferred[change.host] = change.interface
+            case "server_dies":
+                pass  # a program; its machine is there as before
             case _:
                 assert_never(change.kind)
 

@@ -60,8 +60,10 @@ MOST_JITTER = 0.020  # seconds; a whole frame
 
 Palette = Literal["announced", "silent", "mixed"]
 _ANNOUNCED: frozenset[ChangeKind] = frozenset({"interface_down", "interface_up"})
-_OF_ONE_HOST: frozenset[ChangeKind] = frozenset({"address_replaced", "interface_preferred"})
-RANDOM_KINDS: frozenset[ChangeKind] = frozenset(get_args(ChangeKind)) - _OF_ONE_HOST
+_NEVER_RANDOM: frozenset[ChangeKind] = frozenset(
+    {"address_replaced", "interface_preferred", "server_dies"}
+)
+RANDOM_KINDS: frozenset[ChangeKind] = frozenset(get_args(ChangeKind)) - _NEVER_RANDOM
 _PALETTES: dict[Palette, frozenset[ChangeKind]] = {
     "announced": _ANNOUNCED,
     "silent": RANDOM_KINDS - _ANNOUNCED,

@@ -32,6 +32,8 @@ from p2pquic.quic.congestion import CONGESTION_CONTROL, BurstPacer
 STALE_FLIGHT = 0.5  # seconds beyond a round trip after which what was never acknowledged no longer
 # counts as in flight: a silent path would fill its window and shut out the frame it wakes up for
 INITIAL_RTT = 0.1  # seconds, until a path has answered; aioquic's default
+SMOOTHING = 1 / 8  # weight of a new round-trip time (RFC 9002 section 5.3), where they come often
+REST = 0.5  # seconds in which nothing left: what comes back then tells more than all before it
 
 
 class PathRecovery(QuicPacketRecovery):
@@ -58,6 +60,7 @@ class PathRecovery(QuicPacketRecovery):
         self._order: dict[int, int] = {}  # packet number -> how many this path sent before it
         self._sent_count = 0
         self._newest_acknowledged = -1  # in this path's order
+        self._is_rested = False  # it was at rest until the last packet left
 
     @property
     def rtt(self) -> float | None:
@@ -70,7 +73,11 @@ class PathRecovery(QuicPacketRecovery):
         return self._rtt_min if self._rtt_initialized else None
 
     def measure(self, rtt: float, now: float) -> None:
-        """Take a round-trip time from outside the ACK clock: a path response, a punch."""
+        """Take a round-trip time from outside the ACK clock: a path response, a punch.
+
+        A path that stands by is measured every some seconds: smoothed, one late answer would make
+        it look slow for minutes.
+        """
         if not self._rtt_initialized:
             self._rtt_first_sample_time = now
             self._rtt_initialized = True
@@ -78,7 +85,8 @@ class PathRecovery(QuicPacketRecovery):
             self._rtt_variance = rtt / 2
         else:
             self._rtt_variance += (abs(self._rtt_smoothed - rtt) - self._rtt_variance) / 4
-            self._rtt_smoothed += (rtt - self._rtt_smoothed) / 8
+            weight = 1 if self._is_rested else SMOOTHING
+            self._rtt_smoothed += (rtt - self._rtt_smoothed) * weight
         self._rtt_latest = rtt
         self._rtt_min = min(self._rtt_min, rtt)
         self._pacer.update_rate(
@@ -130,7 +138,9 @@ class PathRecovery(QuicPacketRecovery):
             space = self.sent
             self._order[packet.packet_number] = self._sent_count
             self._sent_count += 1
-            self.answers.sent(packet.sent_time or 0.0)
+            sent_time = packet.sent_time or 0.0
+            self._is_rested = sent_time > self.answers.sent_at + REST
+            self.answers.sent(sent_time)
         super().on_packet_sent(packet=packet, space=space)
 
     def on_ack_received(

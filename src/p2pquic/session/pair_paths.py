@@ -94,6 +94,11 @@ class PairPaths:
             if self.has_way_out(path)
         ]
 
+    def is_by_favourite(self, path: PathAddress, now: float) -> bool:
+        """Whether the path leaves by that of our steady interfaces which the kernel likes best."""
+        interface = self.interface_of(path)
+        return interface == next(iter(self._steady_interfaces(now)), interface)
+
     def _steady_interfaces(self, now: float) -> dict[str, int]:
         """Their places in the kernel's order, without those that have only just come."""
         came = self._came or {}  # in the order of the sockets

@@ -32,6 +32,8 @@ from p2pquic.session.relay_routes import RelayRoutes
 
 OWN_NEWS = FRAME_CADENCE  # seconds that the kernel's word of a new address may take; as below
 SLOW_NEWS = 0.1  # seconds that word of a move may take; a frame too many is better than one lost
+NEXT_LOOK = 1.0  # seconds after one look at the standing paths until another
+MOST_LOOKS = 3  # at the standing paths after a change: a late answer makes one look slow, not fast
 
 
 class PathManager:
@@ -59,6 +61,7 @@ class PathManager:
         self._yields = False  # to the other end, which insists on where the path in use leads
         self._cut_off = False  # since our sockets changed last, no path leads out
         self._look_around_at = math.inf  # when to ask the standing paths: one may be better now
+        self._looks = 0  # that are left
         self._moved_at = -math.inf  # when the call took another path last
         self._back_at: float | None = None  # since when a path is possible again, none chosen yet
 
@@ -113,14 +116,12 @@ class PathManager:
         """The deadline has come."""
         self.sending.tick(now)
         if now >= self._look_around_at:
-            self._look_around_at = math.inf
-            for path in self._connection.paths:
-                self._connection.challenge(path)
+            self._look_around(now)
         self.watch(now)
 
     def on_sockets(self, moved: Collection[RelayRoute], now: float) -> None:
         """Our sockets changed, or those on which the servers of the `moved` relays hear us."""
-        self._look_around_at = now + STEADY
+        self._look_around_at, self._looks = now + STEADY, MOST_LOOKS
         in_use = self.selected
         leg_moved = any(in_use == route.path for route in moved)
         is_back = self._cut_off and self.can_send
@@ -251,6 +252,14 @@ class PathManager:
     @property
     def _hears_cadence(self) -> bool:
         return self._config.receives and self._media.hears
+
+    def _look_around(self, now: float) -> None:
+        """Ask every path how it is, and again soon while the kernel would rather use another."""
+        for path in self._connection.paths:
+            self._connection.challenge(path)
+        self._looks -= 1
+        is_done = not self._looks or self._paths.is_by_favourite(self.selected, now)
+        self._look_around_at = math.inf if is_done else now + NEXT_LOOK
 
     def _change(self, path: PathAddress, reason: str, now: float, *, insists: bool = False) -> None:
         """Take this path from the next packet on, and tell the other end."""
