@@ -254,12 +254,18 @@ class PathManager:
 
     def _change(self, path: PathAddress, reason: str, now: float, *, insists: bool = False) -> None:
         """Take this path from the next packet on, and tell the other end."""
-        before = self.selected
+        before, since = self.selected, self._liveness.doubted_since
         if self._connection.select(path, insists=insists):
             self._yields = self._yields and is_ours_alone(before, path)
             self._trace.selected(path, reason)
             back, self._back_at = self._back_at or now, None
-            self._after_change(before, path, back=back - OWN_NEWS, now=now)
+            answered = self._connection.answers(path).arrived_from
+            answers_since = since if since is not None and answered >= since else None
+            if answers_since is not None:  # the answer took its time to tell
+                back = min(back, answered)
+            self._after_change(
+                before, path, back=back - OWN_NEWS, answers_since=answers_since, now=now
+            )
 
     def _on_followed(self, path: PathAddress, before: PathAddress, now: float) -> None:
         """The other end chose. If our half of its choice is gone, answer with one of ours."""
@@ -283,7 +289,13 @@ class PathManager:
             self._after_change(old, new, back=now - SLOW_NEWS, now=now)
 
     def _after_change(
-        self, before: PathAddress, path: PathAddress, *, back: float, now: float
+        self,
+        before: PathAddress,
+        path: PathAddress,
+        *,
+        back: float,
+        answers_since: float | None = None,
+        now: float,
     ) -> None:
         """Send again what may have died on the path before; the new one works since `back`.
 
@@ -299,7 +311,7 @@ class PathManager:
             return
         self._connection.send_streams_again(before)
         if self._paths.has_way_out(path):
-            self.sending.send_again(path, back, now)
+            self.sending.send_again(path, back, now, answers_since=answers_since)
 
     def _bury(self, path: PathAddress, now: float) -> None:
         """Leave a path that is dead, if another one is known to live.
