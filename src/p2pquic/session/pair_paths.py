@@ -83,7 +83,8 @@ class PairPaths:
                 None
                 if self._relays.is_silent(connection, path, now)
                 else connection.rtt_at_rest(path, now),
-                _answered(connection, path) >= now - FRESH,
+                _answered(connection, path) >= now - FRESH
+                and not owes_answer(connection, path, now),
                 interface := self.interface_of(path),
                 self._preference.order(interface),
                 self._preference.avoids(interface),

@@ -244,9 +244,11 @@ class PairSending:
     def _missed(self, path: PathAddress, now: float) -> list[Frame]:
         """What nobody has acknowledged and has not gone there in this doubt; now it will.
 
-        Where the refuge before answers no more, the next one gets all of it.
+        Where the refuge before answers no more, the next one gets all of it. A way of which nothing
+        is known gets what is new; if it answers, it is taken, and gets the rest.
         """
-        until = self._copied_until.get(path, -math.inf)
+        begins = -math.inf if self._connection.is_validated(path) else now - FRAME_CADENCE
+        until = self._copied_until.get(path, begins)
         self._copied_until[path] = now
         return [frame for frame in self._flows.unacknowledged(now) if frame.due > until]
 
