@@ -17,7 +17,7 @@ from collections.abc import Collection
 from p2pquic.core.call_state import Path
 from p2pquic.core.frames import FRAME_CADENCE, Frame
 from p2pquic.core.path import DirectPath, PathAddress, RelayPath
-from p2pquic.core.selector import choose, is_ours_alone
+from p2pquic.core.selector import Candidate, choose, is_ours_alone
 from p2pquic.quic import events
 from p2pquic.quic.connection import MultipathConnection
 from p2pquic.session.direct_paths import DirectPaths
@@ -202,13 +202,11 @@ class PathManager:
 
     def choose(self, now: float) -> None:
         """Apply the rule; change the path if it says so."""
-        candidates = self._paths.candidates(self._connection, self._liveness.doubted_since, now)
-        is_lean = self.sending.resilience == "lean"
         choice = choose(
             self.selected,
-            candidates,
+            self._candidates(now),
             leads=self._config.is_client,
-            sends_once=is_lean,
+            sends_once=self._sends_once,
             yields=self._yields,
             at_rest=now >= self._moved_at + STEADY,
         )
@@ -216,7 +214,7 @@ class PathManager:
             return
         is_cut = not self.can_send
         self._change(choice.path, choice.reason, now, insists=choice.insists)
-        if is_cut and is_lean and isinstance(choice.path, RelayPath):
+        if is_cut and self._sends_once and isinstance(choice.path, RelayPath):
             self._doubt_standbys(now)
 
     def paths(self) -> list[Path]:
@@ -247,6 +245,14 @@ class PathManager:
                 self._connection.probe(path)
 
     # ---- what follows ------------------------------------------------------------------------
+
+    @property
+    def _sends_once(self) -> bool:
+        return self.sending.resilience == "lean"
+
+    def _candidates(self, now: float) -> list[Candidate]:
+        since, sends_once = self._liveness.doubted_since, self._sends_once
+        return self._paths.candidates(self._connection, since, now, sends_once=sends_once)
 
     @property
     def _hears_cadence(self) -> bool:
@@ -323,8 +329,7 @@ class PathManager:
         is_heard = since is not None and self._connection.answers(path).heard_at > since
         if is_heard:
             return
-        candidates = self._paths.candidates(self._connection, since, now)
-        others = [candidate for candidate in candidates if candidate.path != path]
+        others = [candidate for candidate in self._candidates(now) if candidate.path != path]
         choice = choose(path, others, leads=self._config.is_client)
         if choice is None:
             return
