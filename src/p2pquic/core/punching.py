@@ -90,6 +90,11 @@ class Punching:
                     each.probes, each.due = 0, min(each.due, now)
         self._fill(now)
 
+    def add_remotes(self, remotes: Iterable[SocketAddress], now: float) -> None:
+        """The other end may be at these, too; what is known already stays as it is."""
+        self._remotes = tuple(dict.fromkeys([*self._remotes, *remotes]))[-MOST_PAIRS:]
+        self._fill(now)
+
     def moved(self, old: SocketAddress, new: SocketAddress, now: float) -> None:
         """A packet of theirs told that `old` is `new` now; what led to the old may lead there, too.
 

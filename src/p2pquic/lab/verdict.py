@@ -35,7 +35,7 @@ DECISIONS_BESIDES = 2  # a faster path that was found late
 DOUBT = 1.5  # seconds that a change may keep an end in doubt
 WAYS_IN_DOUBT = 2  # copies of a frame beside the first while in doubt
 SHARE_OF_DUPLICATES = 0.02  # of frames, without any change
-MOST_HELD = 7_000  # things in all containers of one session: 1,800 of its own, and 20 for each
+MOST_HELD = 8_000  # things in all containers of one session: 1,800 of its own, and 30 for each
 # packet that four ways have not answered within half a second and the longest round trip
 NOTICED = 3 * FRAME_CADENCE  # seconds beyond a round trip until a loss shows (RFC 9002, 6.1.1)
 TOGETHER = 5  # frames in one packet

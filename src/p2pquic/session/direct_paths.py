@@ -78,10 +78,15 @@ class DirectPaths:
         self._punching.set_locals(sockets, now)
 
     def set_candidates(self, round_: int, remotes: Sequence[SocketAddress], now: float) -> None:
-        """The other end may be reached at these addresses now; an older round says nothing."""
+        """The other end may be reached at these addresses now; an older round says nothing.
+
+        The same round again: a server has seen it elsewhere since.
+        """
         if round_ > self._round:
             self._round = round_
             self._punching.set_remotes(remotes, now)
+        elif round_ == self._round:
+            self._punching.add_remotes(remotes, now)
 
     def knows(self, local: LocalSocket, remote: SocketAddress) -> bool:
         """Whether signaling or a punch told us of this remote address."""

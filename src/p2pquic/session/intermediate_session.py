@@ -10,6 +10,7 @@ a session is open.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 from p2pquic.core.actions import Action, Finish, Log, SendDatagram
 from p2pquic.core.addresses import LocalSocket, SocketAddress
@@ -63,6 +64,14 @@ from p2pquic.wire.signaling import Member as MemberInfo
 MOST_STRANGERS = 256  # connections that have not proved a key yet
 
 
+@dataclass(slots=True)
+class Offer:
+    """The candidates that a peer offered another, and where it was seen when it was last told."""
+
+    candidates: Candidates
+    seen_at: SocketAddress
+
+
 class Client:
     """One peer's control connection."""
 
@@ -72,6 +81,7 @@ class Client:
         self.peer: str | None = None  # known once the certificate is proved
         self.registration: Register | None = None  # in a room
         self.sessions: dict[str, bytes] = {}  # the relay session with each other member
+        self.offers: dict[str, Offer] = {}  # the newest to each other member
         self.stirred = True  # since the last flush: it may have something to say
         self.timer: float | None = None  # of the connection, as of the last flush
 
@@ -184,8 +194,13 @@ class IntermediateSession:
             self._clients.remove(strangers[0])
 
     def _react(self, client: Client, now: float) -> None:
+        seen_at: SocketAddress | None = None
         for event in client.connection.poll():
             match event:
+                case events.PathOpened(DirectPath(remote=seen_at)):
+                    pass
+                case events.PathMoved(_, DirectPath(remote=seen_at)):
+                    pass
                 case events.HandshakeConfirmed(key_hash):
                     client.peer = peer_id(key_hash)
                 case events.StreamData(stream_id=stream, data=data) if stream == CONTROL_STREAM:
@@ -196,6 +211,25 @@ class IntermediateSession:
                 case events.Terminated():
                     self._leave(client)
                     self._clients.remove(client)
+        if seen_at is not None:
+            self._tell_where(client, seen_at)
+
+    def _tell_where(self, client: Client, seen_at: SocketAddress) -> None:
+        """Who may want to reach a client learns at once that it has another address.
+
+        It would offer that itself; but first it would have to hear of it, a round trip later.
+        """
+        for to, offer in client.offers.items():
+            if offer.seen_at != seen_at and to in self._members:
+                offer.seen_at = seen_at
+                self._offer(client, to, offer)
+
+    def _offer(self, client: Client, to: str, offer: Offer) -> None:
+        assert client.peer is not None
+        offered = offer.candidates
+        self._members[to].send(
+            PeerCandidates(client.peer, offered.round, offered.candidates, offer.seen_at)
+        )
 
     def _read(self, client: Client, data: bytes, now: float) -> None:
         client.connection.read(CONTROL_STREAM, len(data))
@@ -212,11 +246,10 @@ class IntermediateSession:
                 self._register(client, message)
             case Connect(peer):
                 self._connect(client, peer, now)
-            case Candidates(to, round_, candidates):
+            case Candidates(to):
                 if client.peer is not None and self._registry.share_room(client.peer, to):
-                    self._members[to].send(
-                        PeerCandidates(client.peer, round_, candidates, client.observed)
-                    )
+                    offer = client.offers[to] = Offer(message, client.observed)
+                    self._offer(client, to, offer)
             case Leave():
                 for session in client.sessions.values():
                     self._relay.close_session(session, now)
@@ -263,6 +296,7 @@ class IntermediateSession:
         assert client.peer is not None
         client.registration, before.registration = before.registration, None
         client.sessions, before.sessions = before.sessions, {}
+        client.offers, before.offers = before.offers, {}
         before.close("this peer has connected anew")
         self._members[client.peer] = client
         client.send(Welcome(client.peer, client.observed, self._registry.others(client.peer)))
@@ -296,7 +330,9 @@ class IntermediateSession:
         for other in self._registry.leave(client.peer):
             self._members[other.peer].send(MemberLeft(client.peer))
             self._members[other.peer].sessions.pop(client.peer, None)
+            self._members[other.peer].offers.pop(client.peer, None)
         client.sessions.clear()
+        client.offers.clear()
         del self._members[client.peer]
         client.registration = None
         self._records.append(LeftRecord(client.peer))

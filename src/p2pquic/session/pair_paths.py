@@ -59,15 +59,22 @@ class PairPaths:
         return self._relays.of(path).interface
 
     def candidates(
-        self, connection: MultipathConnection, doubted_since: float | None, now: float
+        self,
+        connection: MultipathConnection,
+        doubted_since: float | None,
+        now: float,
+        *,
+        sends_once: bool = False,
     ) -> list[Candidate]:
         """Every open path by which a packet could leave.
 
         While the path in use is doubted, the proof of any other has to be younger than the doubt,
-        and no answer overdue: a path that was proved minutes ago may have died with it. A relay
+        and no answer overdue: a path that was proved minutes ago may have died with it. For whoever
+        `sends_once`, to be heard by the other end there is the only proof. A relay
         that does not answer is as far away as can be, so that any other comes before it.
         """
         steady = self._steady_interfaces(now)
+        shown = _arrived_from if sends_once else _answered
         return [
             Candidate(
                 path,
@@ -76,14 +83,15 @@ class PairPaths:
                     doubted_since is None
                     or path == connection.selected
                     or (
-                        _answered(connection, path) > doubted_since
+                        shown(connection, path) > doubted_since
                         and not owes_answer(connection, path, now)
                     )
                 ),
                 None
                 if self._relays.is_silent(connection, path, now)
                 else connection.rtt_at_rest(path, now),
-                _answered(connection, path) >= now - FRESH,
+                _answered(connection, path) >= now - FRESH
+                and not owes_answer(connection, path, now),
                 interface := self.interface_of(path),
                 self._preference.order(interface),
                 self._preference.avoids(interface),
@@ -270,6 +278,11 @@ def _answered(connection: MultipathConnection, path: PathAddress) -> float:
     """When the path last showed that it lives."""
     answers = connection.answers(path)
     return max(answers.heard_at, answers.answered_at)
+
+
+def _arrived_from(connection: MultipathConnection, path: PathAddress) -> float:
+    """When the newest packet left by it that is known to have arrived."""
+    return connection.answers(path).arrived_from
 
 
 def owes_answer(connection: MultipathConnection, path: PathAddress, now: float) -> bool:

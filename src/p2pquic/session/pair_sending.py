@@ -28,7 +28,7 @@ from p2pquic.session.pair_paths import PairPaths, owes_answer
 from p2pquic.session.pair_trace import PairTrace
 
 FRAME_OVERDUE = 1.75 * FRAME_CADENCE  # seconds without a frame: the source is silent, not late
-MOST_REMEMBERED = 200  # frames and paths: all that is sent again at one moment, by a few paths
+MOST_REMEMBERED = 500  # frames and paths: all that leaves within the window, by many paths
 
 
 class PairSending:
@@ -47,7 +47,8 @@ class PairSending:
         self._flows = flows
         self._paths = paths
         self._trace = trace
-        self._changed_at = -math.inf  # when a path took over from one that may be dead
+        self._changed_at = -math.inf  # when a path took over from one that may be dead; if it had
+        # answered before, since when
         self._speaks = False  # audio of ours has begun
         self._doubted_at: float | None = None  # since when the selected path is in doubt
         self._in_need = False  # the doubt lasts
@@ -77,14 +78,20 @@ class PairSending:
         self._send(frame, self._usual_way(frame, others, now), "first", now)
         self._copy(others, now, [frame] if self._doubted_at is None else None)
 
-    def send_again(self, path: PathAddress, back: float, now: float) -> None:
+    def send_again(
+        self, path: PathAddress, back: float, now: float, *, answers_since: float | None = None
+    ) -> None:
         """Send what may have died before `path` took over; that is possible since `back`.
 
         The newest frame leaves before packets are built for the older ones. To an address that was
-        never proved little may go: that is for new frames, and the older ones go elsewhere.
+        never proved little may go: that is for new frames, and the older ones go elsewhere. A path
+        that something arrived by since `answers_since` needs no copies beside it.
         """
-        self._changed_at = now
-        frames, others = self._flows.unacknowledged(back), self._others(now)
+        if answers_since is None:
+            self._left.clear()  # the same path may lead another way now
+        self._changed_at = now if answers_since is None else answers_since
+        others = self._others(now)
+        frames = self._not_on_their_way(self._flows.unacknowledged(back), path, now)
         is_spared = self._connection.is_limited(path) and others and self.resilience != "lean"
         self._later = []
         self._send_later([] if is_spared else frames[1:], path, "resend", now)
@@ -105,6 +112,7 @@ class PairSending:
     def begin_doubt(self, now: float) -> None:
         """The selected path may be dead: what it has not delivered goes elsewhere too, at once."""
         self._doubted_at = now
+        self._left.clear()  # a relay takes its other legs as well from now on
         if not self._speaks:
             self._beat_at = now  # a pure receiver speaks as well: else nobody could answer it
         self._copy(self._paths.refuges(self._connection, now, now), now)
@@ -128,10 +136,8 @@ class PairSending:
         self._send_later(frames, self._selected, "resend", now)
 
     def end_doubt(self) -> None:
-        """Another path is selected."""
+        """Another path is selected, or the one in doubt lives."""
         self._doubted_at, self._in_need, self._copied_until = None, False, {}
-        if not self._speaks:
-            self._beat_at = None
 
     def send_lost(self, copy: SentCopy, path: PathAddress, now: float) -> None:
         """A copy of a frame got lost on a path: so that path lives, or is closed."""
@@ -149,9 +155,16 @@ class PairSending:
             if path in self._connection.paths:
                 self._send(frame, path, copy, now)
         if self._beat_at is not None and now >= self._beat_at:
-            self._beat_at = now + FRAME_CADENCE
-            for path in [self._selected, *self._others(now)]:
-                self._connection.ping(path)
+            self._beat(now)
+
+    def _beat(self, now: float) -> None:
+        """Show a sign of life; a pure receiver only until the path in use is known to live."""
+        if not self._speaks and self._doubted_at is None and not self._is_moving:
+            self._beat_at = None
+            return
+        self._beat_at = now + FRAME_CADENCE
+        for path in [self._selected, *self._others(now)]:
+            self._connection.ping(path)
 
     def _repeat(self, now: float) -> None:
         """Send the lost frames again whose time has come."""
@@ -169,10 +182,15 @@ class PairSending:
         assert path is not None, "a confirmed connection has a path"
         return path
 
+    @property
+    def _is_moving(self) -> bool:
+        """Whether nothing that left by the path in use since it took over is known to arrive."""
+        return self._connection.answers(self._selected).arrived_from < self._changed_at
+
     def _others(self, now: float) -> list[PathAddress]:
         """The paths beside the selected one that a frame goes on now."""
         others: list[PathAddress] = []
-        moving = self._connection.answers(self._selected).arrived_from < self._changed_at
+        moving = self._is_moving
         if self._doubted_at is not None or moving:
             since = self._changed_at if self._doubted_at is None else self._doubted_at
             others += self._paths.refuges(self._connection, since, now)
@@ -218,6 +236,7 @@ class PairSending:
         self._trace.hedging(paths)
         for path in paths:
             newest_first = self._missed(path, now) if frames is None else frames
+            newest_first = self._not_on_their_way(newest_first, path, now)
             if newest_first:
                 self._send(newest_first[0], path, "duplicate", now)
                 self._send_later(newest_first[1:], path, "duplicate", now)
@@ -225,11 +244,20 @@ class PairSending:
     def _missed(self, path: PathAddress, now: float) -> list[Frame]:
         """What nobody has acknowledged and has not gone there in this doubt; now it will.
 
-        Where the refuge before answers no more, the next one gets all of it.
+        Where the refuge before answers no more, the next one gets all of it. A way of which nothing
+        is known gets what is new; if it answers, it is taken, and gets the rest.
         """
-        until = self._copied_until.get(path, -math.inf)
+        begins = -math.inf if self._connection.is_validated(path) else now - FRAME_CADENCE
+        until = self._copied_until.get(path, begins)
         self._copied_until[path] = now
         return [frame for frame in self._flows.unacknowledged(now) if frame.due > until]
+
+    def _not_on_their_way(
+        self, frames: Sequence[Frame], path: PathAddress, now: float
+    ) -> Sequence[Frame]:
+        """Those that did not leave there within a round trip: an answer may still come."""
+        since = now - (self._connection.rtt(path) or 0.0)
+        return [frame for frame in frames if self._left.get((frame.id, path), -math.inf) <= since]
 
     def _send_later(
         self, frames: Sequence[Frame], path: PathAddress, copy: Copy, now: float
@@ -250,6 +278,6 @@ class PairSending:
             return
         self._left[frame.id, path] = now
         if len(self._left) > MOST_REMEMBERED:
-            horizon = now - FRAME_CADENCE
+            horizon = now - RESEND_WINDOW
             self._left = {each: at for each, at in self._left.items() if at > horizon}
         self._flows.send(self._connection, frame, path, self._trace.name(path), copy, now)

@@ -17,7 +17,7 @@ from collections.abc import Collection
 from p2pquic.core.call_state import Path
 from p2pquic.core.frames import FRAME_CADENCE, Frame
 from p2pquic.core.path import DirectPath, PathAddress, RelayPath
-from p2pquic.core.selector import choose, is_ours_alone
+from p2pquic.core.selector import Candidate, choose, is_ours_alone
 from p2pquic.quic import events
 from p2pquic.quic.connection import MultipathConnection
 from p2pquic.session.direct_paths import DirectPaths
@@ -203,13 +203,11 @@ class PathManager:
 
     def choose(self, now: float) -> None:
         """Apply the rule; change the path if it says so."""
-        candidates = self._paths.candidates(self._connection, self._liveness.doubted_since, now)
-        is_lean = self.sending.resilience == "lean"
         choice = choose(
             self.selected,
-            candidates,
+            self._candidates(now),
             leads=self._config.is_client,
-            sends_once=is_lean,
+            sends_once=self._sends_once,
             yields=self._yields,
             at_rest=now >= self._moved_at + STEADY,
         )
@@ -217,7 +215,7 @@ class PathManager:
             return
         is_cut = not self.can_send
         self._change(choice.path, choice.reason, now, insists=choice.insists)
-        if is_cut and is_lean and isinstance(choice.path, RelayPath):
+        if is_cut and self._sends_once and isinstance(choice.path, RelayPath):
             self._doubt_standbys(now)
 
     def paths(self) -> list[Path]:
@@ -250,6 +248,14 @@ class PathManager:
     # ---- what follows ------------------------------------------------------------------------
 
     @property
+    def _sends_once(self) -> bool:
+        return self.sending.resilience == "lean"
+
+    def _candidates(self, now: float) -> list[Candidate]:
+        since, sends_once = self._liveness.doubted_since, self._sends_once
+        return self._paths.candidates(self._connection, since, now, sends_once=sends_once)
+
+    @property
     def _hears_cadence(self) -> bool:
         return self._config.receives and self._media.hears
 
@@ -263,12 +269,18 @@ class PathManager:
 
     def _change(self, path: PathAddress, reason: str, now: float, *, insists: bool = False) -> None:
         """Take this path from the next packet on, and tell the other end."""
-        before = self.selected
+        before, since = self.selected, self._liveness.doubted_since
         if self._connection.select(path, insists=insists):
             self._yields = self._yields and is_ours_alone(before, path)
             self._trace.selected(path, reason)
             back, self._back_at = self._back_at or now, None
-            self._after_change(before, path, back=back - OWN_NEWS, now=now)
+            answered = self._connection.answers(path).arrived_from
+            answers_since = since if since is not None and answered >= since else None
+            if answers_since is not None:  # the answer took its time to tell
+                back = min(back, answered)
+            self._after_change(
+                before, path, back=back - OWN_NEWS, answers_since=answers_since, now=now
+            )
 
     def _on_followed(self, path: PathAddress, before: PathAddress, now: float) -> None:
         """The other end chose. If our half of its choice is gone, answer with one of ours."""
@@ -292,7 +304,13 @@ class PathManager:
             self._after_change(old, new, back=now - SLOW_NEWS, now=now)
 
     def _after_change(
-        self, before: PathAddress, path: PathAddress, *, back: float, now: float
+        self,
+        before: PathAddress,
+        path: PathAddress,
+        *,
+        back: float,
+        answers_since: float | None = None,
+        now: float,
     ) -> None:
         """Send again what may have died on the path before; the new one works since `back`.
 
@@ -308,7 +326,7 @@ class PathManager:
             return
         self._connection.send_streams_again(before)
         if self._paths.has_way_out(path):
-            self.sending.send_again(path, back, now)
+            self.sending.send_again(path, back, now, answers_since=answers_since)
 
     def _bury(self, path: PathAddress, now: float) -> None:
         """Leave a path that is dead, if another one is known to live.
@@ -320,8 +338,7 @@ class PathManager:
         is_heard = since is not None and self._connection.answers(path).heard_at > since
         if is_heard:
             return
-        candidates = self._paths.candidates(self._connection, since, now)
-        others = [candidate for candidate in candidates if candidate.path != path]
+        others = [candidate for candidate in self._candidates(now) if candidate.path != path]
         choice = choose(path, others, leads=self._config.is_client)
         if choice is None:
             return
