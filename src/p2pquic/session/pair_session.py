@@ -124,6 +124,10 @@ class PairSession:
             self._deadline, self._deadline_is_known = self._find_deadline(), True
         return self._deadline
 
+    def is_due(self, now: float) -> bool:
+        """Whether it is time to `tick`."""
+        return self.deadline is not None and now >= self.deadline
+
     def _find_deadline(self) -> float | None:
         times = [self._direct.deadline, self._content.media.deadline]
         if self._connection is None:
@@ -173,8 +177,7 @@ class PairSession:
         if self._manager is None:
             return
         self._manager.on_sockets(moved, now)
-        self._show_legs()
-        self._actions += self._direct.punch(now)
+        self._show_legs()  # punches are due at once, but a breath after the audio
 
     def open_relay(self, server: ServerAddress, message: RelayOpened, now: float) -> None:
         """A server opened a relay session for this call: begin, or let it stand by."""

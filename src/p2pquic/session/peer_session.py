@@ -87,12 +87,13 @@ class PeerSession:
         self._silent: list[ServerAddress] = []  # the servers that did not answer when last seen
         self._told_failure: str | None = None  # of all servers
         self._drops = DropLimit()
+        self._signaling_at: float | None = None  # a breath after the audio of a move
 
     @property
     def deadline(self) -> float | None:
         """The earliest timer of the links and the calls."""
         times = [self._links.deadline, *[pair.deadline for pair in self._calls]]
-        return earliest([*times, self._reserve.deadline])
+        return earliest([*times, self._reserve.deadline, self._signaling_at])
 
     def call(self, remote: str) -> PairSession | None:
         """The call with this member, to be asked how it stands."""
@@ -100,10 +101,13 @@ class PeerSession:
 
     def handle(self, event: Event, now: float) -> list[Action]:
         """React to one event."""
+        self._signaling_at = None
         match event:
             case SocketsChanged(sockets):
                 self._reserve.set_sockets(sockets)
                 self._use_sockets(now)
+                if self._calls:
+                    self._signaling_at = now
             case DatagramReceived(local, remote, data):
                 try:
                     self._on_datagram(local, remote, data, now)
@@ -115,7 +119,9 @@ class PeerSession:
                         pair.on_frame(self._frame, rtp, now)
                 self._frame += 1
             case DeadlinePassed():
-                self._on_deadline(now)
+                self._on_links_deadline(now)
+                if due := [pair for pair in self._calls if pair.is_due(now)]:
+                    due[0].tick(now)  # the others a breath later: what came meanwhile is read
             case Resumed(asleep):
                 self._log(WokeUp(round(asleep, 3)))
                 self._on_resumed(now)
@@ -175,16 +181,16 @@ class PeerSession:
                 pair.on_quic(DirectPath(local, remote), data, now)
                 return
 
-    def _on_deadline(self, now: float) -> None:
+    def _on_links_deadline(self, now: float) -> None:
         for link, messages in self._links.tick(now):
             self._obey(link, messages, now)
-        for pair in self._calls:
-            if (due := pair.deadline) is not None and now >= due:
-                pair.tick(now)
 
     def _on_resumed(self, now: float) -> None:
         """Whatever became due meanwhile is done now, and nothing that lived before is believed."""
-        self._on_deadline(now)
+        self._on_links_deadline(now)
+        for pair in self._calls:
+            if pair.is_due(now):
+                pair.tick(now)
         self._links.hurry(now)
         for pair in self._calls:
             pair.on_resumed(now)
@@ -284,7 +290,8 @@ class PeerSession:
                     others.append(action)
             self._look_into_doubt(pair, now)
         self._calls.forget_finished(now, server_is_lost=self._told_failure is not None)
-        sends += self._links.flush(now)
+        if self._signaling_at is None:
+            sends += self._links.flush(now)
         if not self._media_started and any(
             pair.is_connected and pair.config.sends for pair in self._calls
         ):
