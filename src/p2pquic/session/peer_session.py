@@ -87,13 +87,12 @@ class PeerSession:
         self._silent: list[ServerAddress] = []  # the servers that did not answer when last seen
         self._told_failure: str | None = None  # of all servers
         self._drops = DropLimit()
-        self._signaling_at: float | None = None  # a breath after the audio of a move
 
     @property
     def deadline(self) -> float | None:
         """The earliest timer of the links and the calls."""
         times = [self._links.deadline, *[pair.deadline for pair in self._calls]]
-        return earliest([*times, self._reserve.deadline, self._signaling_at])
+        return earliest([*times, self._reserve.deadline, self._calls.follow_at])
 
     def call(self, remote: str) -> PairSession | None:
         """The call with this member, to be asked how it stands."""
@@ -101,13 +100,12 @@ class PeerSession:
 
     def handle(self, event: Event, now: float) -> list[Action]:
         """React to one event."""
-        self._signaling_at = None
+        if self._calls.follow_at is not None and not isinstance(event, DeadlinePassed):
+            self._calls.follow_sockets(now)
         match event:
             case SocketsChanged(sockets):
                 self._reserve.set_sockets(sockets)
                 self._use_sockets(now)
-                if self._calls:
-                    self._signaling_at = now
             case DatagramReceived(local, remote, data):
                 try:
                     self._on_datagram(local, remote, data, now)
@@ -119,9 +117,7 @@ class PeerSession:
                         pair.on_frame(self._frame, rtp, now)
                 self._frame += 1
             case DeadlinePassed():
-                self._on_links_deadline(now)
-                if due := [pair for pair in self._calls if pair.is_due(now)]:
-                    due[0].tick(now)  # the others a breath later: what came meanwhile is read
+                self._on_deadline(now)
             case Resumed(asleep):
                 self._log(WokeUp(round(asleep, 3)))
                 self._on_resumed(now)
@@ -136,7 +132,11 @@ class PeerSession:
                 return self._hang_up(reason, now)
             case _:
                 assert_never(event)
-        if self._reserve.has_choice and self._reserve.judge(is_needed=self._is_in_need(), now=now):
+        if (
+            self._calls.follow_at is None
+            and self._reserve.has_choice
+            and self._reserve.judge(is_needed=self._is_in_need(), now=now)
+        ):
             self._use_sockets(now)
         return self._gather(now)
 
@@ -181,13 +181,23 @@ class PeerSession:
                 pair.on_quic(DirectPath(local, remote), data, now)
                 return
 
-    def _on_links_deadline(self, now: float) -> None:
+    def _on_deadline(self, now: float) -> None:
+        """One call at a time: its packets leave, and what came is read, before the next."""
+        if self._calls.follow_at is not None:
+            self._calls.follow_next(now)
+            return
+        self._tick_links(now)
+        due = next((pair for pair in self._calls if pair.is_due(now)), None)
+        if due is not None:
+            due.tick(now)
+
+    def _tick_links(self, now: float) -> None:
         for link, messages in self._links.tick(now):
             self._obey(link, messages, now)
 
     def _on_resumed(self, now: float) -> None:
         """Whatever became due meanwhile is done now, and nothing that lived before is believed."""
-        self._on_links_deadline(now)
+        self._tick_links(now)
         for pair in self._calls:
             if pair.is_due(now):
                 pair.tick(now)
@@ -230,7 +240,8 @@ class PeerSession:
                     link.failure = reason
                 case _:
                     assert_never(message)
-        self._tell_where_we_are(now)
+        self._calls.follow_sockets(now)
+        self._tell_where_we_are()
 
     # ---- what we do --------------------------------------------------------------------------
 
@@ -242,7 +253,8 @@ class PeerSession:
         self._reluctant = reluctant
         self._calls.sockets = sockets
         self._links.set_sockets(sockets, now)
-        self._tell_where_we_are(now)
+        self._calls.begin_to_follow(now)
+        self._tell_where_we_are()
 
     def _is_in_need(self) -> bool:
         """Whether, beside the interfaces to avoid, none is known to live."""
@@ -263,9 +275,8 @@ class PeerSession:
             for pair in calls
         )
 
-    def _tell_where_we_are(self, now: float) -> None:
+    def _tell_where_we_are(self) -> None:
         """The kernel or a server may just have told us something new about that."""
-        self._calls.follow_sockets(now)
         told, self._told_observed = self._told_observed, self._links.observed
         for local, address in self._told_observed:
             if (local, address) not in told:
@@ -290,7 +301,7 @@ class PeerSession:
                     others.append(action)
             self._look_into_doubt(pair, now)
         self._calls.forget_finished(now, server_is_lost=self._told_failure is not None)
-        if self._signaling_at is None:
+        if self._calls.follow_at is None:
             sends += self._links.flush(now)
         if not self._media_started and any(
             pair.is_connected and pair.config.sends for pair in self._calls
