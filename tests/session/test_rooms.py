@@ -9,6 +9,7 @@ from cProfile import Profile
 
 import pytest
 
+from p2pquic.core.actions import Action, Log, SendDatagram
 from p2pquic.core.events import Event
 from p2pquic.core.trace import Closed, FrameReceived, FrameSent, Registered
 from p2pquic.lab.scenarios import (
@@ -24,6 +25,7 @@ from p2pquic.lab.scenarios import (
 from p2pquic.lab.simulator import Simulation, VirtualHost
 from p2pquic.quic.many_paths import ManyPathsConnection
 from p2pquic.session.peer_session import PeerSession
+from p2pquic.wire.punch import is_punch
 
 ON_THE_WAY = 0.2  # seconds in which a frame arrives
 UNDISTURBED = FRAME_CADENCE + 0.002
@@ -105,6 +107,34 @@ def test_a_moving_sender_reaches_eight_receivers_as_soon_as_one() -> None:
         return max(gap for receiver in receivers for gap in room.gaps(receiver).values())
 
     assert worst_gap(7) < worst_gap(0) + 0.020
+
+
+def test_of_a_move_the_newest_frame_of_each_call_leaves_first_and_one_by_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    room = Room(7, "sender")
+    room.move()
+    ordered: list[tuple[Counter[str], bool]] = []  # frames by remote; whether anything was punched
+    handle = room.mover.machine.handle
+
+    def watch(event: Event, now: float) -> list[Action]:
+        actions = handle(event, now)
+        records = [action.record for action in actions if isinstance(action, Log)]
+        frames = {(each.seq, each.remote) for each in records if isinstance(each, FrameSent)}
+        punches = [
+            each for each in actions if isinstance(each, SendDatagram) and is_punch(each.data)
+        ]
+        ordered.append((Counter(remote for _, remote in frames), bool(punches)))
+        return actions
+
+    room.run_for(0.5 - 0.001)
+    monkeypatch.setattr(room.mover.machine, "handle", watch)
+    room.run_for(0.002)
+    first, older = ordered[:8], ordered[8:16]
+    assert [sum(frames.values()) for frames, _ in first] == [1] * 8
+    assert len(sum((frames for frames, _ in first), Counter())) == 8
+    assert not any(punched for _, punched in first)
+    assert all(len(frames) == 1 and punched for frames, punched in older)
 
 
 def test_what_happens_to_one_call_asks_no_other_for_packets() -> None:
