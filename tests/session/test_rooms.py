@@ -114,27 +114,35 @@ def test_of_a_move_the_newest_frame_of_each_call_leaves_first_and_one_by_one(
 ) -> None:
     room = Room(7, "sender")
     room.move()
-    ordered: list[tuple[Counter[str], bool]] = []  # frames by remote; whether anything was punched
+    room.run_for(0.5 - 0.001)
+    ordered: list[list[Action]] = []  # by event
     handle = room.mover.machine.handle
 
     def watch(event: Event, now: float) -> list[Action]:
-        actions = handle(event, now)
-        records = [action.record for action in actions if isinstance(action, Log)]
-        frames = {(each.seq, each.remote) for each in records if isinstance(each, FrameSent)}
-        punches = [
-            each for each in actions if isinstance(each, SendDatagram) and is_punch(each.data)
-        ]
-        ordered.append((Counter(remote for _, remote in frames), bool(punches)))
-        return actions
+        ordered.append(handle(event, now))
+        return ordered[-1]
 
-    room.run_for(0.5 - 0.001)
     monkeypatch.setattr(room.mover.machine, "handle", watch)
     room.run_for(0.002)
-    first, older = ordered[:8], ordered[8:16]
-    assert [sum(frames.values()) for frames, _ in first] == [1] * 8
-    assert len(sum((frames for frames, _ in first), Counter())) == 8
-    assert not any(punched for _, punched in first)
-    assert all(len(frames) == 1 and punched for frames, punched in older)
+    *first, last = ordered[:8]
+    for actions in first:
+        assert {type(action) for action in actions} == {SendDatagram}, "what is told can wait"
+    assert not any(_punches(actions) for actions in [*first, last])
+    assert sorted(_frames(last).values()) == [1] * 8
+    for actions in ordered[8:16]:
+        assert len(_frames(actions)) == 1
+        assert _punches(actions)
+
+
+def _frames(actions: list[Action]) -> Counter[str]:
+    """How many frames were sent, by to whom."""
+    records = [action.record for action in actions if isinstance(action, Log)]
+    frames = {(each.seq, each.remote) for each in records if isinstance(each, FrameSent)}
+    return Counter(remote for _, remote in frames)
+
+
+def _punches(actions: list[Action]) -> int:
+    return sum(isinstance(each, SendDatagram) and is_punch(each.data) for each in actions)
 
 
 def test_what_happens_to_one_call_asks_no_other_for_packets() -> None:

@@ -124,10 +124,6 @@ class PairSession:
             self._deadline, self._deadline_is_known = self._find_deadline(), True
         return self._deadline
 
-    def is_due(self, now: float) -> bool:
-        """Whether it is time to `tick`."""
-        return self.deadline is not None and now >= self.deadline
-
     def _find_deadline(self) -> float | None:
         times = [self._direct.deadline, self._content.media.deadline]
         if self._connection is None:

@@ -5,7 +5,8 @@
                                   ServerLinks  PeerCalls: PairSession, PairSession ...
 
 It sorts what arrives to whom it is for, passes messages between the links and the calls, and
-gathers what they order. Audio leaves before signaling.
+gathers what they order. Audio leaves before signaling. When our sockets change, the calls follow
+one by one; what is due of several calls is done one call at a time.
 """
 
 from __future__ import annotations
@@ -187,9 +188,9 @@ class PeerSession:
             self._calls.follow_next(now)
             return
         self._tick_links(now)
-        due = next((pair for pair in self._calls if pair.is_due(now)), None)
-        if due is not None:
-            due.tick(now)
+        due = {pair: at for pair in self._calls if (at := pair.deadline) is not None and at <= now}
+        if due:
+            min(due, key=due.__getitem__).tick(now)  # the one that waits longest
 
     def _tick_links(self, now: float) -> None:
         for link, messages in self._links.tick(now):
@@ -199,7 +200,7 @@ class PeerSession:
         """Whatever became due meanwhile is done now, and nothing that lived before is believed."""
         self._tick_links(now)
         for pair in self._calls:
-            if pair.is_due(now):
+            if (due := pair.deadline) is not None and now >= due:
                 pair.tick(now)
         self._links.hurry(now)
         for pair in self._calls:
@@ -310,6 +311,9 @@ class PeerSession:
             others.append(StartMedia())
         for sentence in self._links.judge(now):
             self._log(Failed(sentence))
+        if self._calls.follow_at is not None:
+            self._actions += others  # told when the audio of all calls has left
+            return [*sends]
         actions = [*sends, *self._actions, *others]
         self._actions.clear()
         return actions + self._end_without_servers()
