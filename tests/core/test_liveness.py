@@ -137,6 +137,13 @@ def test_right_after_a_change_one_frame_more_is_waited_for(
     assert unanswered_from(answers, changed) == pytest.approx(expected)
 
 
+def test_what_left_before_both_ends_spoke_here_is_no_debt() -> None:
+    answers = steady(waiting_since=99.5)  # in doubt, by a path where the other end was not
+    followed = Expectation(100.0, cadence=False, rtt=RTT)
+    expected = 100.0 + USUAL + LEAST_MARGIN + FRAME_CADENCE
+    assert unanswered_from(answers, followed) == pytest.approx(expected)
+
+
 @pytest.mark.parametrize(
     ("late_share", "patience"),
     [(0.0, 0), (LATE_SHARES[0], 0), (0.011, 1), (LATE_SHARES[1], 1), (0.031, 2), (1.0, 2)],

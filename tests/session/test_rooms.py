@@ -9,6 +9,7 @@ from cProfile import Profile
 
 import pytest
 
+from p2pquic.core.actions import Action, Log, SendDatagram
 from p2pquic.core.events import Event
 from p2pquic.core.trace import Closed, FrameReceived, FrameSent, Registered
 from p2pquic.lab.scenarios import (
@@ -24,6 +25,7 @@ from p2pquic.lab.scenarios import (
 from p2pquic.lab.simulator import Simulation, VirtualHost
 from p2pquic.quic.many_paths import ManyPathsConnection
 from p2pquic.session.peer_session import PeerSession
+from p2pquic.wire.punch import is_punch
 
 ON_THE_WAY = 0.2  # seconds in which a frame arrives
 UNDISTURBED = FRAME_CADENCE + 0.002
@@ -105,6 +107,42 @@ def test_a_moving_sender_reaches_eight_receivers_as_soon_as_one() -> None:
         return max(gap for receiver in receivers for gap in room.gaps(receiver).values())
 
     assert worst_gap(7) < worst_gap(0) + 0.020
+
+
+def test_of_a_move_the_newest_frame_of_each_call_leaves_first_and_one_by_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    room = Room(7, "sender")
+    room.move()
+    room.run_for(0.5 - 0.001)
+    ordered: list[list[Action]] = []  # by event
+    handle = room.mover.machine.handle
+
+    def watch(event: Event, now: float) -> list[Action]:
+        ordered.append(handle(event, now))
+        return ordered[-1]
+
+    monkeypatch.setattr(room.mover.machine, "handle", watch)
+    room.run_for(0.002)
+    *first, last = ordered[:8]
+    for actions in first:
+        assert {type(action) for action in actions} == {SendDatagram}, "what is told can wait"
+    assert not any(_punches(actions) for actions in [*first, last])
+    assert sorted(_frames(last).values()) == [1] * 8
+    for actions in ordered[8:16]:
+        assert len(_frames(actions)) == 1
+        assert _punches(actions)
+
+
+def _frames(actions: list[Action]) -> Counter[str]:
+    """How many frames were sent, by to whom."""
+    records = [action.record for action in actions if isinstance(action, Log)]
+    frames = {(each.seq, each.remote) for each in records if isinstance(each, FrameSent)}
+    return Counter(remote for _, remote in frames)
+
+
+def _punches(actions: list[Action]) -> int:
+    return sum(isinstance(each, SendDatagram) and is_punch(each.data) for each in actions)
 
 
 def test_what_happens_to_one_call_asks_no_other_for_packets() -> None:

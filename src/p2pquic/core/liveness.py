@@ -118,7 +118,10 @@ class Expectation(NamedTuple):
 
 
 def unanswered_from(answers: Answers, expectation: Expectation) -> float:
-    """When it is too long that nothing newer was acknowledged; infinite if nothing is awaited."""
+    """When it is too long that nothing newer was acknowledged; infinite if nothing is awaited.
+
+    What left here before both ends spoke on this path is no debt: nobody may have been there.
+    """
     if answers.waiting_since is None:
         return math.inf
     ride = FRAME_CADENCE if expectation.cadence else 0.0  # what an acknowledgement may wait for it
@@ -127,7 +130,7 @@ def unanswered_from(answers: Answers, expectation: Expectation) -> float:
     patience = bisect_left(LATE_SHARES, answers.late_share)  # how many of them it exceeds
     if answers.waiting_since < expectation.chosen_at + SETTLING:
         patience = max(patience, 1)
-    return answers.waiting_since + limit + patience * FRAME_CADENCE
+    return max(answers.waiting_since, expectation.chosen_at) + limit + patience * FRAME_CADENCE
 
 
 def silent_from(answers: Answers, expectation: Expectation) -> float:

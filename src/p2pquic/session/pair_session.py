@@ -173,8 +173,7 @@ class PairSession:
         if self._manager is None:
             return
         self._manager.on_sockets(moved, now)
-        self._show_legs()
-        self._actions += self._direct.punch(now)
+        self._show_legs()  # punches are due at once, but a breath after the audio
 
     def open_relay(self, server: ServerAddress, message: RelayOpened, now: float) -> None:
         """A server opened a relay session for this call: begin, or let it stand by."""

@@ -60,6 +60,8 @@ class PeerCalls:
         self._newcomers: dict[str, Member] = {}  # want a new call, while the old one is not over
         self._offered: dict[str, list[Candidate]] = {}
         self._round = 0
+        self._behind: list[str] = []  # the calls that have not followed our sockets yet
+        self.follow_at: float | None = None  # when the next of them is to; None if all have
 
     def __iter__(self) -> Iterator[PairSession]:
         return iter(self._pairs.values())
@@ -77,8 +79,23 @@ class PeerCalls:
         for pair in self:
             pair.choose_resilience(resilience)
 
+    def begin_to_follow(self, now: float) -> None:
+        """Our sockets changed: the first call follows, the others one by one with `follow_next`.
+
+        So the newest frame of each call leaves before the next call is looked at.
+        """
+        self._behind = list(self._pairs)
+        self.follow_next(now)
+
+    def follow_next(self, now: float) -> None:
+        """One more call follows."""
+        if self._behind and (pair := self._pairs.get(self._behind.pop(0))) is not None:
+            pair.set_sockets(self.sockets, self._links.hearings, now)
+        self.follow_at = now if self._behind else None
+
     def follow_sockets(self, now: float) -> None:
-        """Our sockets may have changed, or how servers hear us."""
+        """Our sockets may have changed, or how servers hear us: all calls follow."""
+        self._behind, self.follow_at = [], None
         hearings = self._links.hearings
         for pair in self:
             pair.set_sockets(self.sockets, hearings, now)

@@ -5,7 +5,8 @@
                                   ServerLinks  PeerCalls: PairSession, PairSession ...
 
 It sorts what arrives to whom it is for, passes messages between the links and the calls, and
-gathers what they order. Audio leaves before signaling.
+gathers what they order. Audio leaves before signaling. When our sockets change, the calls follow
+one by one; what is due of several calls is done one call at a time.
 """
 
 from __future__ import annotations
@@ -92,7 +93,7 @@ class PeerSession:
     def deadline(self) -> float | None:
         """The earliest timer of the links and the calls."""
         times = [self._links.deadline, *[pair.deadline for pair in self._calls]]
-        return earliest([*times, self._reserve.deadline])
+        return earliest([*times, self._reserve.deadline, self._calls.follow_at])
 
     def call(self, remote: str) -> PairSession | None:
         """The call with this member, to be asked how it stands."""
@@ -100,6 +101,8 @@ class PeerSession:
 
     def handle(self, event: Event, now: float) -> list[Action]:
         """React to one event."""
+        if self._calls.follow_at is not None and not isinstance(event, DeadlinePassed):
+            self._calls.follow_sockets(now)
         match event:
             case SocketsChanged(sockets):
                 self._reserve.set_sockets(sockets)
@@ -130,7 +133,11 @@ class PeerSession:
                 return self._hang_up(reason, now)
             case _:
                 assert_never(event)
-        if self._reserve.has_choice and self._reserve.judge(is_needed=self._is_in_need(), now=now):
+        if (
+            self._calls.follow_at is None
+            and self._reserve.has_choice
+            and self._reserve.judge(is_needed=self._is_in_need(), now=now)
+        ):
             self._use_sockets(now)
         return self._gather(now)
 
@@ -176,15 +183,25 @@ class PeerSession:
                 return
 
     def _on_deadline(self, now: float) -> None:
+        """One call at a time: its packets leave, and what came is read, before the next."""
+        if self._calls.follow_at is not None:
+            self._calls.follow_next(now)
+            return
+        self._tick_links(now)
+        due = {pair: at for pair in self._calls if (at := pair.deadline) is not None and at <= now}
+        if due:
+            min(due, key=due.__getitem__).tick(now)  # the one that waits longest
+
+    def _tick_links(self, now: float) -> None:
         for link, messages in self._links.tick(now):
             self._obey(link, messages, now)
-        for pair in self._calls:
-            if (due := pair.deadline) is not None and now >= due:
-                pair.tick(now)
 
     def _on_resumed(self, now: float) -> None:
         """Whatever became due meanwhile is done now, and nothing that lived before is believed."""
-        self._on_deadline(now)
+        self._tick_links(now)
+        for pair in self._calls:
+            if (due := pair.deadline) is not None and now >= due:
+                pair.tick(now)
         self._links.hurry(now)
         for pair in self._calls:
             pair.on_resumed(now)
@@ -224,7 +241,8 @@ class PeerSession:
                     link.failure = reason
                 case _:
                     assert_never(message)
-        self._tell_where_we_are(now)
+        self._calls.follow_sockets(now)
+        self._tell_where_we_are()
 
     # ---- what we do --------------------------------------------------------------------------
 
@@ -236,7 +254,8 @@ class PeerSession:
         self._reluctant = reluctant
         self._calls.sockets = sockets
         self._links.set_sockets(sockets, now)
-        self._tell_where_we_are(now)
+        self._calls.begin_to_follow(now)
+        self._tell_where_we_are()
 
     def _is_in_need(self) -> bool:
         """Whether, beside the interfaces to avoid, none is known to live."""
@@ -257,9 +276,8 @@ class PeerSession:
             for pair in calls
         )
 
-    def _tell_where_we_are(self, now: float) -> None:
+    def _tell_where_we_are(self) -> None:
         """The kernel or a server may just have told us something new about that."""
-        self._calls.follow_sockets(now)
         told, self._told_observed = self._told_observed, self._links.observed
         for local, address in self._told_observed:
             if (local, address) not in told:
@@ -282,7 +300,8 @@ class PeerSession:
                     others.append(action)
             self._look_into_doubt(pair, now)
         self._calls.forget_finished(now, server_is_lost=self._told_failure is not None)
-        sends += self._links.flush(now)
+        if self._calls.follow_at is None:
+            sends += self._links.flush(now)
         if not self._media_started and any(
             pair.is_connected and pair.config.sends for pair in self._calls
         ):
@@ -290,6 +309,9 @@ class PeerSession:
             others.append(StartMedia())
         for sentence in self._links.judge(now):
             self._log(Failed(sentence))
+        if self._calls.follow_at is not None:
+            self._actions += others  # told when the audio of all calls has left
+            return [*sends]
         actions = [*sends, *self._actions, *others]
         self._actions.clear()
         return actions + self._end_without_servers()
