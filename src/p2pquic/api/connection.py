@@ -15,6 +15,7 @@ from collections.abc import Callable
 from p2pquic.api.errors import ConnectionLostError, NotReachedError
 from p2pquic.api.event_queues import EventQueue, EventQueues, R
 from p2pquic.api.streams import Stream
+from p2pquic.api.waiting import Change
 from p2pquic.core.application import (
     AcknowledgeRead,
     DatagramCame,
@@ -47,7 +48,7 @@ class Connection:
         self._datagrams: deque[bytes] = deque(maxlen=WAITING_DATAGRAMS)
         self._streams: dict[int, Stream] = {}
         self._unaccepted: deque[Stream] = deque()
-        self._changed = asyncio.Event()
+        self._changed = Change()
         self._next_stream = 0 if call.config.is_client else 1  # RFC 9000 section 2.1
         self._their_next_stream = 1 - self._next_stream
         self._skipped: set[int] = set()  # of theirs below that: packets overtake each other
@@ -81,7 +82,7 @@ class Connection:
         Raises:
             ConnectionLostError: the connection is over, and no datagram is left.
         """
-        await self._wait_for(lambda: bool(self._datagrams))
+        await self._changed.wait_for(lambda: self._datagrams, self._check)
         return self._datagrams.popleft()
 
     # ---- streams -----------------------------------------------------------------------------
@@ -104,7 +105,7 @@ class Connection:
         Raises:
             ConnectionLostError: the connection is over, and no stream is left.
         """
-        await self._wait_for(lambda: bool(self._unaccepted))
+        await self._changed.wait_for(lambda: self._unaccepted, self._check)
         return self._unaccepted.popleft()
 
     # ---- paths -------------------------------------------------------------------------------
@@ -190,7 +191,7 @@ class Connection:
             stream._take(news)
         elif isinstance(news, StreamDataCame):  # what nobody wants must not count as unread
             self._ask(AcknowledgeRead(news.stream_id, len(news.data)))
-        self._changed.set()
+        self._changed.tell()
 
     def _take_record(self, record: Record) -> None:
         if isinstance(record, PathProbed):
@@ -212,7 +213,7 @@ class Connection:
             if not answer.done():
                 answer.set_exception(lost)
         self._events.close()
-        self._changed.set()
+        self._changed.tell()
 
     # ---- our own parts -----------------------------------------------------------------------
 
@@ -222,12 +223,6 @@ class Connection:
     def _check(self) -> None:
         if self._over.done():
             raise ConnectionLostError(f"The connection is over: {self._over.result()}.")
-
-    async def _wait_for(self, is_there: Callable[[], bool]) -> None:
-        while not is_there():
-            self._check()
-            self._changed.clear()
-            await self._changed.wait()
 
     def _stream(self, stream_id: int) -> Stream | None:
         """The stream of that number; one that the other end opens is there with its first data."""

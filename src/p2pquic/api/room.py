@@ -21,6 +21,7 @@ from p2pquic.api.errors import ConnectionLostError, NotReachedError
 from p2pquic.api.event_queues import EventQueue, EventQueues, R
 from p2pquic.api.named_servers import choose_pins, find_servers
 from p2pquic.api.room_options import NoAudio, OnEvent, RoomOptions, check_words
+from p2pquic.api.waiting import Change
 from p2pquic.core.application import News, Request
 from p2pquic.core.errors import UsageError
 from p2pquic.core.events import MediaPacketReady, Requested, Resilience, ResilienceChosen
@@ -138,7 +139,7 @@ class Room:
         self._members: dict[str, str] = {}
         self._connections: dict[str, Connection] = {}
         self._unaccepted: deque[Connection] = deque()
-        self._changed = asyncio.Event()
+        self._changed = Change()
         self._registered = False
         self._fault = ""  # what went wrong last, in a sentence
         self._over: str | None = None
@@ -224,7 +225,7 @@ class Room:
             ConnectionLostError: the room is over.
         """
         while True:
-            await self._wait_for(lambda: bool(self._unaccepted))
+            await self._wait_for(lambda: self._unaccepted)
             connection = self._unaccepted.popleft()
             if not connection.is_over:
                 return connection
@@ -331,7 +332,7 @@ class Room:
             if isinstance(record, Closed):
                 del self._connections[remote]
         self._events.put(record)
-        self._changed.set()
+        self._changed.tell()
         self._options.on_event(entry)
 
     def _begin(self, remote: str) -> None:
@@ -352,7 +353,7 @@ class Room:
             connection._take_record(Closed(reason, connection.peer))
         self._connections.clear()
         self._events.close()
-        self._changed.set()
+        self._changed.tell()
 
     # ---- our own parts -----------------------------------------------------------------------
 
@@ -360,14 +361,14 @@ class Room:
         if self._driver is not None:
             self._driver.feed(Requested(remote, request))
 
-    async def _wait_for(self, is_there: Callable[[], bool]) -> None:
+    async def _wait_for(self, is_there: Callable[[], object]) -> None:
         if self._driver is None:
             raise RuntimeError(NOT_JOINED)
-        while not is_there():
-            if self._over is not None:
-                raise ConnectionLostError(f"The room is over: {self._over}")
-            self._changed.clear()
-            await self._changed.wait()
+        await self._changed.wait_for(is_there, self._check)
+
+    def _check(self) -> None:
+        if self._over is not None:
+            raise ConnectionLostError(f"The room is over: {self._over}")
 
     def _trust(self, address: str, fingerprint: str, now: float) -> None:
         """Remember the key of a server met for the first time; a full disk ends nothing."""
