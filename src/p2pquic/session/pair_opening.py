@@ -2,6 +2,7 @@
 
     client    by the first way there is: a relay's session, or a punch that got through
     server    shows itself at each relay until it is found; the client's first packet opens its end
+    neither   the other end does not want a call, or no way leads there: a person is told, once
 
 Who is which both know beforehand, and whom they must find. Once there is a connection nothing is
 left to do here; what it carries, and by which path, is the business of `pair_session`.
@@ -11,9 +12,10 @@ from __future__ import annotations
 
 import math
 
-from p2pquic.core.actions import Action
+from p2pquic.core.actions import Action, Log
 from p2pquic.core.deadlines import earliest
 from p2pquic.core.path import PathAddress
+from p2pquic.core.trace import Unanswered
 from p2pquic.quic.config import FOR_BULK, ConnectionConfig
 from p2pquic.quic.connection import MultipathConnection
 from p2pquic.quic.identity import Identity, peer_id
@@ -22,6 +24,7 @@ from p2pquic.session.pair_config import PairConfig
 from p2pquic.session.relay_routes import RelayRoutes
 
 PEER_ALPN = "p2pquic/1"
+ANSWER_TIME = 10.0  # seconds until a person is told: nobody waits so long and thinks it is normal
 IDLE_FACTOR = 1.5  # times the give-up time: the connection outlives the patience for it
 
 
@@ -36,11 +39,13 @@ class PairOpening:
         self._identity = identity
         self._relays = relays
         self._began_at = now
+        self._tell_at: float | None = now + ANSWER_TIME  # that nobody answers
 
     @property
     def deadline(self) -> float | None:
-        """When to `try_relays` again, while there is no connection."""
-        return earliest(route.announce_at for route in self._relays if route.is_ready)
+        """When to call `tick`, while there is no connection."""
+        announcements = (route.announce_at for route in self._relays if route.is_ready)
+        return earliest([self._tell_at, *announcements])
 
     @property
     def patience_ends_at(self) -> float:
@@ -48,6 +53,14 @@ class PairOpening:
         if self.connection is None:
             return math.inf
         return max(self._began_at, self.connection.heard_at) + self._config.give_up
+
+    def tick(self, now: float) -> list[Action]:
+        """The deadline has come."""
+        orders = self.try_relays(now)
+        if self.connection is None and self._tell_at is not None and now >= self._tell_at:
+            self._tell_at = None
+            orders.append(Log(Unanswered(self._config.other.peer, ANSWER_TIME)))
+        return orders
 
     def try_relays(self, now: float) -> list[Action]:
         """The client connects by the first that is ready, the server is to be found at each."""

@@ -286,7 +286,7 @@ class PairSession:
         self._actions += self._direct.punch(now)
         connection = self._connection
         if connection is None:
-            self._actions += self._opening.try_relays(now)
+            self._actions += self._opening.tick(now)
             return
         if now >= self._opening.patience_ends_at:
             self.gave_up = True
