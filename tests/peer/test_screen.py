@@ -143,6 +143,13 @@ def test_who_does_not_answer_and_who_is_not_called_are_seen() -> None:
     assert "nobody else is here yet" in drawn(view)
 
 
+def test_two_who_only_listen_are_not_shown_as_connecting_for_ever() -> None:
+    view = CallView(role="receiver")
+    for peer, role in (("a" * 32, "receiver"), (BOB, "sender")):
+        view.update(Entry(0.0, MemberJoined(peer, role)))
+    assert [each.state for each in view.remotes.values()] == ["no call", "connecting"]
+
+
 def test_the_rtt_of_the_old_path_is_not_shown_for_the_new() -> None:
     other = PathSelected("p1", "relay", "192.0.2.7:4433%wlan0", "203.0.113.1:1", "moved", BOB)
     view = view_of(DIRECT, PathStatistics(BOB, "p2", 41.7, 0.0), other)
@@ -228,7 +235,7 @@ from p2pquic.core.trace import Connected, Entry, Failed, MemberJoined
 from p2pquic.peer.terminal import open_screen
 
 async def show():
-    screen = open_screen(sys.stdout, "p2pquic peer", "hedged")
+    screen = open_screen(sys.stdout, "p2pquic peer", "both", "hedged")
     for number in range(15):
         peer = f"{number:08x}" + "0" * 24
         screen.show(Entry(0.0, MemberJoined(peer, "receiver")))

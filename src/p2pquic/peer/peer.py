@@ -68,7 +68,7 @@ async def _run(options: PeerOptions) -> int:
     trace = TraceFile(options.trace)
     stream = sys.stderr if options.trace == STANDARD_OUTPUT else sys.stdout
     servers = " and ".join(options.intermediate)
-    screen = open_screen(stream, f"p2pquic peer by {servers}", options.resilience)
+    screen = open_screen(stream, f"p2pquic peer by {servers}", options.role, options.resilience)
     try:
         return await _take_part(options, trace, screen)
     finally:

@@ -54,6 +54,7 @@ class RemoteView:
 
     peer: str
     role: str = ""
+    shares: bool = True  # whether one of us has something for the other
     connected: bool = False
     unanswered: bool = False  # it has been called for long
     kind: PathKind | None = None
@@ -67,6 +68,8 @@ class RemoteView:
     @property
     def state(self) -> str:
         """One word for the path: where the next frame goes."""
+        if not self.connected and not self.shares:
+            return "no call"
         if not self.connected:
             return "no answer" if self.unanswered else "connecting"
         return self.kind or "connected"
@@ -76,6 +79,7 @@ class RemoteView:
 class CallView:
     """Everything on the screen of one peer."""
 
+    role: str = "both"  # ours
     room: str = ""
     peer: str = ""
     observed: str = ""
@@ -97,7 +101,8 @@ class CallView:
                 kept = [address for address in self.addresses if address not in removed]
                 self.addresses = kept + added
             case MemberJoined(peer, role):
-                self._remote(peer).role = role
+                member = self._remote(peer)
+                member.role, member.shares = role, self.role == "both" or role != self.role
             case MemberIgnored(peer):
                 self.ignored.add(peer)
             case MemberLeft(peer):
