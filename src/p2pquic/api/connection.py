@@ -135,7 +135,7 @@ class Connection:
             ConnectionLostError: the connection is over.
         """
         self._check()
-        self._ask(PinPath("" if path is None else path.name))
+        self._ask(PinPath("" if path is None else path.id))
 
     async def probe(self, path: Path, timeout: float = PROBE_TIME) -> float:
         """Measure the round trip of an open path, in seconds, without using it for anything.
@@ -146,8 +146,8 @@ class Connection:
         """
         self._check()
         answer: asyncio.Future[float] = asyncio.get_running_loop().create_future()
-        self._probes.setdefault(path.name, []).append(answer)
-        self._ask(ProbePath(path.name))
+        self._probes.setdefault(path.id, []).append(answer)
+        self._ask(ProbePath(path.id))
         try:
             return await asyncio.wait_for(answer, timeout)
         except TimeoutError:
@@ -155,7 +155,7 @@ class Connection:
                 f"The path {path.name} did not answer within {timeout:g} s."
             ) from None
         finally:
-            waiting = self._probes.get(path.name, [])
+            waiting = self._probes.get(path.id, [])
             if answer in waiting:
                 waiting.remove(answer)
 
@@ -195,12 +195,17 @@ class Connection:
 
     def _take_record(self, record: Record) -> None:
         if isinstance(record, PathProbed):
-            for answer in self._probes.pop(record.path, []):
-                if not answer.done():
-                    answer.set_result(record.rtt_ms / 1000)
+            for path in self.paths:
+                if path.name == record.path:
+                    self._answer_probes(path, record.rtt_ms / 1000)
         self._events.put(record)
         if isinstance(record, Closed):
             self._end(record.reason)
+
+    def _answer_probes(self, path: Path, rtt: float) -> None:
+        for answer in self._probes.pop(path.id, []):
+            if not answer.done():
+                answer.set_result(rtt)
 
     def _end(self, reason: str) -> None:
         if self._over.done():
