@@ -225,7 +225,7 @@ def test_a_user_is_the_same_peer_again_unless_ephemeral(
 
 def test_calls_can_be_had_with_some_alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     words = f"--pin {PIN} --only {'AB' * 16} --only {'cd' * 16}"
-    assert chosen_by(words, monkeypatch, tmp_path).only == {"ab" * 16, "cd" * 16}
+    assert chosen_by(words, monkeypatch, tmp_path).only == ["ab" * 16, "cd" * 16]
 
 
 def test_a_damaged_file_of_servers_is_a_sentence(

@@ -10,6 +10,7 @@ server introduces, relays while there is no direct path, and may go away afterwa
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import os
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
@@ -110,18 +111,21 @@ def join(
     known_servers = KnownServers(folder or data_directory())
     return Room(
         RoomOptions(
-            room=room,
+            wishes=PeerConfig(
+                servers=(),
+                role=role,
+                room=room,
+                resilience=resilience,
+                relay=relay,
+                give_up=give_up,
+                buffer=DelayBounds() if buffer is None else DelayBounds(*buffer),
+                only=frozenset(only),
+                interfaces=InterfacePreference.parse(prefer, avoid),
+            ),
             pins=choose_pins(_listed(intermediate), _listed(pin), known_servers),
-            role=role,
+            known_servers=known_servers,
             identity=identity or Identity.generate(),
             audio=audio or NoAudio(),
-            resilience=resilience,
-            relay=relay,
-            interfaces=InterfacePreference.parse(prefer, avoid),
-            only=frozenset(only),
-            give_up=give_up,
-            buffer=DelayBounds() if buffer is None else DelayBounds(*buffer),
-            known_servers=known_servers,
             timeout=timeout,
             on_event=on_event or (lambda entry: None),  # noqa: ARG005
         )
@@ -144,7 +148,7 @@ class Room:
         self._fault = ""  # what went wrong last, in a sentence
         self._over: str | None = None
         self._has_left = False
-        self._resilience = options.resilience
+        self._resilience = options.wishes.resilience
         self._driver: Driver | None = None
         self._servers: dict[str, str] = {}  # by address, as they were named
         self._close_monitor: Callable[[], None] = lambda: None
@@ -186,17 +190,7 @@ class Room:
         options = self._options
         servers = await asyncio.to_thread(find_servers, options.pins, resolve)
         self._servers = {str(server.address): name for name, server in servers.items()}
-        config = PeerConfig(
-            servers=tuple(servers.values()),
-            role=options.role,
-            room=options.room,
-            resilience=options.resilience,
-            relay=options.relay,
-            give_up=options.give_up,
-            buffer=options.buffer,
-            only=options.only,
-            interfaces=options.interfaces,
-        )
+        config = dataclasses.replace(options.wishes, servers=tuple(servers.values()))
         self._driver = driver = Driver(self._take_entry, self._take_news)
         driver.on_finished(self._finish)
         self._session = PeerSession(config, options.identity, os.urandom)
