@@ -114,8 +114,10 @@ def _check_words_of_peer(options: argparse.Namespace) -> None:
     """Say what is wrong with them before a key is made or a sound card asked."""
     InterfacePreference.parse(options.prefer, options.avoid)
     from p2pquic.api.named_servers import choose_pins, find_servers
+    from p2pquic.api.room_options import check_words
     from p2pquic.trust.known_servers import KnownServers
 
+    check_words(options.room, options.role, options.resilience, options.relay)
     known = KnownServers(data_directory())
     find_servers(choose_pins(options.intermediate, options.pin, known), resolve)
 
