@@ -32,14 +32,15 @@ RMNET = LocalSocket("192.0.2.2", 5000, "rmnet0")
 
 
 class Callee:
-    """The QUIC server of a call that has just been opened, and the real relay, out of reach."""
+    """The QUIC server of a call just opened (or its client), and the real relay, out of reach."""
 
-    def __init__(self, local: LocalSocket | None = WLAN) -> None:
+    def __init__(self, local: LocalSocket | None = WLAN, *, is_client: bool = False) -> None:
         self.now = 0.0
         self.told: list[Record] = []
         identity = Identity.generate()
-        me = "f" * len(identity.peer_id)
-        other = "0" * len(identity.peer_id)
+        me, other = "f" * len(identity.peer_id), "0" * len(identity.peer_id)
+        if is_client:
+            me, other = other, me
         config = PairConfig(
             me,
             Member(other, "both"),
@@ -135,6 +136,12 @@ def test_a_person_is_told_once_that_the_other_end_does_not_answer() -> None:
     callee = Callee()
     callee.run(60.0)
     assert callee.told == [Unanswered(callee.session.remote, ANSWER_TIME)]
+
+
+def test_it_is_told_as_well_when_a_handshake_finds_no_answer() -> None:
+    caller = Callee(is_client=True)
+    caller.run(20.0)
+    assert caller.told == [Unanswered(caller.session.remote, ANSWER_TIME)]
 
 
 # ---- the usual leg -------------------------------------------------------------------------------

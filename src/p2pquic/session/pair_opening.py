@@ -4,8 +4,8 @@
     server    shows itself at each relay until it is found; the client's first packet opens its end
     neither   the other end does not want a call, or no way leads there: a person is told, once
 
-Who is which both know beforehand, and whom they must find. Once there is a connection nothing is
-left to do here; what it carries, and by which path, is the business of `pair_session`.
+Who is which both know beforehand, and whom they must find. Once both are authenticated nothing is
+left to do here; what the connection carries, and by which path, is the business of `pair_session`.
 """
 
 from __future__ import annotations
@@ -43,7 +43,9 @@ class PairOpening:
 
     @property
     def deadline(self) -> float | None:
-        """When to call `tick`, while there is no connection."""
+        """When to call `tick`, until both ends are authenticated."""
+        if self.connection is not None:
+            return self._tell_at
         announcements = (route.announce_at for route in self._relays if route.is_ready)
         return earliest([self._tell_at, *announcements])
 
@@ -57,7 +59,7 @@ class PairOpening:
     def tick(self, now: float) -> list[Action]:
         """The deadline has come."""
         orders = self.try_relays(now)
-        if self.connection is None and self._tell_at is not None and now >= self._tell_at:
+        if self._tell_at is not None and now >= self._tell_at:
             self._tell_at = None
             orders.append(Log(Unanswered(self._config.other.peer, ANSWER_TIME)))
         return orders

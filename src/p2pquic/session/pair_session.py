@@ -125,9 +125,9 @@ class PairSession:
 
     def _find_deadline(self) -> float | None:
         times = [self._direct.deadline, self._content.media.deadline]
-        if self._connection is None:
+        if self._manager is None:
             times.append(self._opening.deadline)
-        else:
+        if self._connection is not None:
             times.append(self._opening.patience_ends_at)
             if self._paths.has_way_out(self._connection.selected):
                 timer = self._connection.get_timer()
@@ -285,8 +285,9 @@ class PairSession:
         self._content.media.tick(now)
         self._actions += self._direct.punch(now)
         connection = self._connection
-        if connection is None:
+        if self._manager is None:
             self._actions += self._opening.tick(now)
+        if connection is None:
             return
         if now >= self._opening.patience_ends_at:
             self.gave_up = True
