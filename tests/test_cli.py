@@ -77,6 +77,7 @@ def chosen_by(words: str, monkeypatch: pytest.MonkeyPatch, data: Path) -> PeerOp
         (f"peer --pin {PIN} --ephemeral --cert a --key b", "not both"),
         (f"peer --pin {PIN} --prefer eth0,", "--prefer 'eth0,' has an empty name in it"),
         (f"peer --pin {PIN} --prefer eth0 --avoid eth0", "--prefer and --avoid both name eth0"),
+        (f"peer --pin {PIN} --room {'x' * 300}", "The name of a room has 1 to"),
         ("intermediate --listen here", "'here' is not an address"),
         ("intermediate --cert only.pem", "--cert and --key belong together"),
         ("intermediate --listen 203.0.113.77:4433", "Cannot listen on 203.0.113.77:4433"),
@@ -225,7 +226,7 @@ def test_a_user_is_the_same_peer_again_unless_ephemeral(
 
 def test_calls_can_be_had_with_some_alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     words = f"--pin {PIN} --only {'AB' * 16} --only {'cd' * 16}"
-    assert chosen_by(words, monkeypatch, tmp_path).only == {"ab" * 16, "cd" * 16}
+    assert chosen_by(words, monkeypatch, tmp_path).only == ["ab" * 16, "cd" * 16]
 
 
 def test_a_damaged_file_of_servers_is_a_sentence(

@@ -8,8 +8,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from p2pquic.lab.neighbourhoods import KINDS, NEIGHBOURHOODS, name_of, pair
+from p2pquic.lab.networks import MOVER, OTHER, Link
 from p2pquic.lab.reach import CandidateKind, Reach, reach
-from p2pquic.lab.scenarios import MOVER, OTHER, Link
 
 FILE = Path(__file__).parent.parent / "docs" / "nats.md"
 INTRODUCTION = """\

@@ -20,7 +20,8 @@ from p2pquic.core import liveness
 from p2pquic.core.trace import Entry, FrameSent, PathSelected, Suspected
 from p2pquic.lab.catalogue import scenario_named
 from p2pquic.lab.measure import measure
-from p2pquic.lab.scenarios import Move, QuicRole, Scenario, Topology
+from p2pquic.lab.networks import Topology
+from p2pquic.lab.scenarios import Move, QuicRole, Scenario
 from p2pquic.lab.simulator import Simulation
 from p2pquic.session import pair_liveness
 

@@ -22,8 +22,9 @@ standard output.
 
 `t` is seconds of CLOCK_MONOTONIC, which all programs of one machine share. `remote` and `peer` are
 peer ids, `seq` counts a sender's frames from 0, 50 a second whatever the network does. A path is
-called `direct/INTERFACE/ADDRESS:PORT` (our interface, their address) or `relay/INTERFACE`. New
-events and fields may be added; a reader ignores what it does not know.
+called `direct/INTERFACE/ADDRESS:PORT` (our interface, their address) or `relay/INTERFACE`; where
+there are several servers, `relay/INTERFACE/ADDRESS:PORT`. New events and fields may be added; a
+reader ignores what it does not know.
 
 | event | fields | says |
 |---|---|---|

@@ -17,6 +17,7 @@ import sys
 import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
@@ -97,43 +98,28 @@ def _run_peer(options: argparse.Namespace) -> int:
         raise UsageError("--cert and --key belong together: give both or neither.")
     if options.ephemeral and options.cert is not None:
         raise UsageError("--ephemeral makes a new identity, --cert and --key name one: not both.")
+    options.intermediate = options.intermediate or [DEFAULT_INTERMEDIATE]
     _check_words_of_peer(options)
     from p2pquic.peer.memory import Memory
     from p2pquic.peer.peer import PeerOptions, run_peer
     from p2pquic.trust.known_peers import KnownPeers
 
-    with _identity(options) as (identity, is_lasting):
-        return run_peer(
-            PeerOptions(
-                intermediate=options.intermediate or [DEFAULT_INTERMEDIATE],
-                pin=options.pin,
-                role=options.role,
-                room=options.room,
-                media=options.media,
-                sink=options.sink,
-                resilience=options.resilience,
-                relay=options.relay,
-                buffer=options.buffer,
-                give_up=options.give_up,
-                identity=identity,
-                memory=Memory(KnownPeers(data_directory()) if is_lasting else None),
-                only=frozenset(options.only),
-                prefer=options.prefer,
-                avoid=options.avoid,
-                once=options.once,
-                trace=options.trace,
-            )
-        )
+    with _identity(options) as (options.identity, is_lasting):
+        options.memory = Memory(KnownPeers(data_directory()) if is_lasting else None)
+        names = (each.name for each in fields(PeerOptions))
+        return run_peer(PeerOptions(**{name: getattr(options, name) for name in names}))
 
 
 def _check_words_of_peer(options: argparse.Namespace) -> None:
     """Say what is wrong with them before a key is made or a sound card asked."""
     InterfacePreference.parse(options.prefer, options.avoid)
     from p2pquic.api.named_servers import choose_pins, find_servers
+    from p2pquic.api.room_options import check_words
     from p2pquic.trust.known_servers import KnownServers
 
-    names = options.intermediate or [DEFAULT_INTERMEDIATE]
-    find_servers(choose_pins(names, options.pin, KnownServers(data_directory())), resolve)
+    check_words(options.room, options.role, options.resilience, options.relay)
+    known = KnownServers(data_directory())
+    find_servers(choose_pins(options.intermediate, options.pin, known), resolve)
 
 
 @contextmanager

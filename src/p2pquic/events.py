@@ -38,6 +38,7 @@ from p2pquic.core.trace import (
     ResilienceChanged,
     ServerTrusted,
     Suspected,
+    Unanswered,
     WokeUp,
 )
 
@@ -72,5 +73,6 @@ __all__ = [
     "ResilienceChanged",
     "ServerTrusted",
     "Suspected",
+    "Unanswered",
     "WokeUp",
 ]

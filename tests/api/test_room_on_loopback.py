@@ -184,10 +184,10 @@ async def test_a_path_can_be_pinned_probed_and_let_go() -> None:
         relay = next(path for path in alice.paths if path.kind == "relay")
         assert 0 < await alice.probe(relay) < 1.0
         alice.pin(relay)
-        while (await anext(followed)).path != "relay/lo":
+        while (await anext(followed)).path != relay.name:
             pass
         assert alice.path is not None
-        assert (alice.path.name, alice.path.is_pinned) == (relay.name, True)
+        assert (alice.path.id, alice.path.is_pinned) == (relay.id, True)
         alice.pin(None)
         while not (await anext(followed)).path.startswith("direct"):
             pass
@@ -196,7 +196,9 @@ async def test_a_path_can_be_pinned_probed_and_let_go() -> None:
 @bounded
 async def test_a_path_that_is_not_there_is_not_reached() -> None:
     async with meeting() as place, place.pair() as (alice, _bob):
-        nowhere = p2pquic.Path("relay/nowhere", "relay", "", "", None, False, False, False)
+        nowhere = p2pquic.Path(
+            "relay/nowhere", "relay", "", "", None, False, False, False, "relay/nowhere"
+        )
         with pytest.raises(p2pquic.NotReachedError, match="did not answer within"):
             await alice.probe(nowhere, timeout=0.1)
 

@@ -12,7 +12,7 @@ import pytest
 
 from p2pquic.core.addresses import LocalSocket, SocketAddress
 from p2pquic.lab.namespaces import gain_rights
-from p2pquic.lab.scenarios import PORT_RESTRICTED, Host, Interface, Link, Topology
+from p2pquic.lab.networks import PORT_RESTRICTED, Host, Interface, Link, Topology
 from p2pquic.lab.topology import KernelWorld
 from p2pquic.lab.virtual_internet import VirtualInternet
 

@@ -18,7 +18,7 @@ import pytest
 
 from p2pquic.core.addresses import LocalSocket, SocketAddress
 from p2pquic.lab.namespaces import gain_rights
-from p2pquic.lab.scenarios import (
+from p2pquic.lab.networks import (
     FULL_CONE,
     PORT_RESTRICTED,
     SYMMETRIC,

@@ -15,7 +15,7 @@ import pytest
 
 from p2pquic.core.addresses import SocketAddress
 from p2pquic.lab.namespaces import gain_rights
-from p2pquic.lab.scenarios import (
+from p2pquic.lab.networks import (
     LAN,
     MOVER,
     OTHER,

@@ -11,7 +11,7 @@ from p2pquic.core.addresses import SocketAddress
 from p2pquic.doctor.finding import Finding
 from p2pquic.doctor.nat_mapping import Observation, judge_nat
 from p2pquic.lab.nat import NatBox
-from p2pquic.lab.scenarios import Dependence, Nat
+from p2pquic.lab.networks import Dependence, Nat
 
 SOCKETS = (SocketAddress("192.168.1.7", 50000), SocketAddress("192.168.1.7", 50001))
 SERVER = SocketAddress("9.9.9.9", 12345)

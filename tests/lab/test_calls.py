@@ -15,7 +15,8 @@ from p2pquic.lab.changes import ChangeMade
 from p2pquic.lab.kernel_lab import run
 from p2pquic.lab.measure import Passage, connections, measure
 from p2pquic.lab.namespaces import gain_rights
-from p2pquic.lab.scenarios import MOVER, OTHER, QuicRole, Scenario
+from p2pquic.lab.networks import MOVER, OTHER
+from p2pquic.lab.scenarios import QuicRole, Scenario
 
 pytestmark = [pytest.mark.lab, pytest.mark.slow]
 

@@ -16,17 +16,9 @@ from p2pquic.lab.catalogue import scenario_named
 from p2pquic.lab.changes import ChangeMade
 from p2pquic.lab.kernel_lab import Run, RunFailedError, run
 from p2pquic.lab.namespaces import gain_rights
+from p2pquic.lab.networks import DATA_CENTRE, HOME, Host, Link
 from p2pquic.lab.outcome import read
-from p2pquic.lab.scenarios import (
-    DATA_CENTRE,
-    FRAME_CADENCE,
-    HOME,
-    Change,
-    Host,
-    Link,
-    Move,
-    break_before_make,
-)
+from p2pquic.lab.scenarios import FRAME_CADENCE, Change, Move, break_before_make
 
 pytestmark = [pytest.mark.lab, pytest.mark.slow]
 

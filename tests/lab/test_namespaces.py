@@ -24,7 +24,7 @@ from p2pquic.core.addresses import SocketAddress
 from p2pquic.core.errors import MissingRequirementError, UsageError
 from p2pquic.lab.internet import Report
 from p2pquic.lab.namespaces import CommandFailedError, Namespace, gain_rights
-from p2pquic.lab.scenarios import HOME, WIFI, Host, Link, Nat, Topology
+from p2pquic.lab.networks import HOME, WIFI, Host, Link, Nat, Topology
 from p2pquic.lab.topology import KernelWorld
 
 pytestmark = [pytest.mark.lab, pytest.mark.slow]
@@ -210,7 +210,7 @@ def test_a_world_that_cannot_be_built_leaves_nothing_behind() -> None:
 def test_nothing_outlives_a_runner_that_was_killed() -> None:
     script = """
 import select
-from p2pquic.lab.scenarios import Topology
+from p2pquic.lab.networks import Topology
 from p2pquic.lab.topology import KernelWorld
 world = KernelWorld(Topology(), Topology().interfaces, seed=7)
 world.host("mover").start(["cat", "/dev/zero"], stdout=-3)

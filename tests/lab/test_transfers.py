@@ -9,7 +9,8 @@ import pytest
 from p2pquic.core.trace import Entry, PathSelected
 from p2pquic.lab import virtual_transfer
 from p2pquic.lab.changes import ChangeMade
-from p2pquic.lab.scenarios import MOVER, ChangeKind
+from p2pquic.lab.networks import MOVER
+from p2pquic.lab.scenarios import ChangeKind
 from p2pquic.lab.transfers import Plan, Transfer, possible_bytes
 
 

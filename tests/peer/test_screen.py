@@ -30,6 +30,7 @@ from p2pquic.core.trace import (
     ReserveChanged,
     ResilienceChanged,
     ServerTrusted,
+    Unanswered,
 )
 from p2pquic.peer.drawing import draw, manner_after
 from p2pquic.peer.screen import RECENT_EVENTS, CallView, sentence
@@ -85,6 +86,11 @@ def drawn(view: CallView, *, keys: bool = False, width: int = 130) -> str:
             "You have met b0b0b0b0 before, last on 2026-11-20.",
         ),
         (PeerRecognised(BOB, ""), "You have not met b0b0b0b0 before."),
+        (
+            Unanswered(BOB, 10.0),
+            "b0b0b0b0 has not answered for 10 s: perhaps it has calls with others alone (--only), "
+            "or no way leads there. It is waited for.",
+        ),
         (MemberLeft(BOB), "b0b0b0b0 left the room."),
         (Connected(BOB, "relay", "client", "00"), "Connected to b0b0b0b0, through the relay."),
         (DIRECT, "To b0b0b0b0 directly, over wlan0: it answered first."),
@@ -125,6 +131,23 @@ def test_a_call_is_followed_from_relay_to_direct() -> None:
     screen = drawn(view)
     for part in ("b0b0b0b0 sender", "direct", "wlan0", "198.51.100.9:5544", "42 ms", "1.3%"):
         assert part in screen
+
+
+def test_who_does_not_answer_and_who_is_not_called_are_seen() -> None:
+    view = view_of(MemberJoined(BOB, "sender"), Unanswered(BOB, 10.0))
+    assert view.remotes[BOB].state == "no answer"
+    assert "nobody else is here yet" in drawn(view_of())
+    view = view_of(MemberIgnored(BOB, "sender"))
+    assert "nobody that --only names is here yet" in drawn(view)
+    view.update(Entry(1.0, MemberLeft(BOB)))
+    assert "nobody else is here yet" in drawn(view)
+
+
+def test_two_who_only_listen_are_not_shown_as_connecting_for_ever() -> None:
+    view = CallView(role="receiver")
+    for peer, role in (("a" * 32, "receiver"), (BOB, "sender")):
+        view.update(Entry(0.0, MemberJoined(peer, role)))
+    assert [each.state for each in view.remotes.values()] == ["no call", "connecting"]
 
 
 def test_the_rtt_of_the_old_path_is_not_shown_for_the_new() -> None:
@@ -212,7 +235,7 @@ from p2pquic.core.trace import Connected, Entry, Failed, MemberJoined
 from p2pquic.peer.terminal import open_screen
 
 async def show():
-    screen = open_screen(sys.stdout, "p2pquic peer", "hedged")
+    screen = open_screen(sys.stdout, "p2pquic peer", "both", "hedged")
     for number in range(15):
         peer = f"{number:08x}" + "0" * 24
         screen.show(Entry(0.0, MemberJoined(peer, "receiver")))

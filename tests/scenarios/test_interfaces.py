@@ -13,7 +13,8 @@ from p2pquic.core.events import SocketsChanged
 from p2pquic.core.trace import FrameReceived, PathSelected
 from p2pquic.lab.catalogue import TAKEN, scenario_named
 from p2pquic.lab.measure import conduct, measure
-from p2pquic.lab.scenarios import FRAME_CADENCE, SYMMETRIC, Change, Host, Topology
+from p2pquic.lab.networks import SYMMETRIC, Host, Topology
+from p2pquic.lab.scenarios import FRAME_CADENCE, Change
 from p2pquic.lab.simulator import Simulation, VirtualHost
 
 pytestmark = pytest.mark.slow

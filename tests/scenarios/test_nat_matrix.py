@@ -17,8 +17,7 @@ import pytest
 from p2pquic.core.trace import FrameReceived, Observed, PathSelected
 from p2pquic.lab.nat import can_punch
 from p2pquic.lab.neighbourhoods import KINDS, NEIGHBOURHOODS, name_of, pair
-from p2pquic.lab.reach import CandidateKind, Reach, reach
-from p2pquic.lab.scenarios import (
+from p2pquic.lab.networks import (
     MOVER,
     OTHER,
     PORT_RESTRICTED,
@@ -26,9 +25,10 @@ from p2pquic.lab.scenarios import (
     Dependence,
     Link,
     Nat,
-    Scenario,
     Topology,
 )
+from p2pquic.lab.reach import CandidateKind, Reach, reach
+from p2pquic.lab.scenarios import Scenario
 from p2pquic.lab.simulator import ORIGIN, Simulation, VirtualHost
 
 TOOL = Path(__file__).parents[2] / "tools" / "nat_table.py"

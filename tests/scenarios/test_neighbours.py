@@ -9,7 +9,7 @@ from p2pquic.core.trace import FrameReceived, Observed, PathSelected
 from p2pquic.lab.access_links import Tally
 from p2pquic.lab.catalogue import scenario_named
 from p2pquic.lab.measure import measure
-from p2pquic.lab.scenarios import MOVER, OTHER, SERVER, Link
+from p2pquic.lab.networks import MOVER, OTHER, SERVER, Link
 from p2pquic.lab.simulator import Simulation
 
 MARGIN = 0.005  # seconds above the floor: what the program may add of its own, in virtual time

@@ -12,17 +12,8 @@ from p2pquic.core.events import Resilience
 from p2pquic.core.trace import Closed, FrameReceived, FrameSent, PathSelected, Suspected
 from p2pquic.lab.catalogue import scenario_named
 from p2pquic.lab.measure import Conduct, Passage, conduct, measure
-from p2pquic.lab.scenarios import (
-    FRAME_CADENCE,
-    MOVER,
-    OTHER,
-    SERVER,
-    Change,
-    Link,
-    Move,
-    QuicRole,
-    Scenario,
-)
+from p2pquic.lab.networks import MOVER, OTHER, SERVER, Link
+from p2pquic.lab.scenarios import FRAME_CADENCE, Change, Move, QuicRole, Scenario
 from p2pquic.lab.simulator import ORIGIN, Simulation, VirtualHost
 
 BOTH_QUIC_ROLES: tuple[QuicRole, ...] = ("client", "server")

@@ -23,7 +23,7 @@ from p2pquic.core.application import (
 from p2pquic.core.events import Resilience
 from p2pquic.core.trace import Connected
 from p2pquic.lab.catalogue import scenario_named
-from p2pquic.lab.scenarios import MOVER, Link
+from p2pquic.lab.networks import MOVER, Link
 from p2pquic.lab.simulator import Simulation, VirtualHost
 from p2pquic.quic.config import FOR_BULK
 from p2pquic.session.pair_streams import MOST_QUEUED

@@ -14,7 +14,8 @@ from p2pquic.core.events import Resilience, SocketsChanged
 from p2pquic.core.preference import INDIFFERENT, InterfacePreference
 from p2pquic.core.trace import FrameReceived, PathSelected, ReserveChanged
 from p2pquic.lab.catalogue import scenario_named
-from p2pquic.lab.scenarios import FRAME_CADENCE, OTHER, Change, Scenario
+from p2pquic.lab.networks import OTHER
+from p2pquic.lab.scenarios import FRAME_CADENCE, Change, Scenario
 from p2pquic.lab.simulator import Simulation, VirtualHost
 
 pytestmark = pytest.mark.slow

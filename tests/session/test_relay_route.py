@@ -6,10 +6,12 @@ import itertools
 
 import pytest
 
-from p2pquic.core.actions import SendDatagram
+from p2pquic.core.actions import Log, SendDatagram
 from p2pquic.core.addresses import LocalSocket, ServerAddress, SocketAddress
+from p2pquic.core.trace import Record, Unanswered
 from p2pquic.quic.identity import Identity
 from p2pquic.session.pair_config import PairConfig
+from p2pquic.session.pair_opening import ANSWER_TIME
 from p2pquic.session.pair_session import PairSession
 from p2pquic.session.relay_legs import RelayLegs
 from p2pquic.session.relay_route import (
@@ -30,13 +32,15 @@ RMNET = LocalSocket("192.0.2.2", 5000, "rmnet0")
 
 
 class Callee:
-    """The QUIC server of a call that has just been opened, and the real relay, out of reach."""
+    """The QUIC server of a call just opened (or its client), and the real relay, out of reach."""
 
-    def __init__(self, local: LocalSocket | None = WLAN) -> None:
+    def __init__(self, local: LocalSocket | None = WLAN, *, is_client: bool = False) -> None:
         self.now = 0.0
+        self.told: list[Record] = []
         identity = Identity.generate()
-        me = "f" * len(identity.peer_id)
-        other = "0" * len(identity.peer_id)
+        me, other = "f" * len(identity.peer_id), "0" * len(identity.peer_id)
+        if is_client:
+            me, other = other, me
         config = PairConfig(
             me,
             Member(other, "both"),
@@ -56,7 +60,11 @@ class Callee:
 
     def sends(self) -> list[SendDatagram]:
         sends = self.session.flush(self.now)
-        sends += [each for each in self.session.drain() if isinstance(each, SendDatagram)]
+        for each in self.session.drain():
+            if isinstance(each, SendDatagram):
+                sends.append(each)
+            elif isinstance(each, Log):
+                self.told.append(each.record)
         assert all(is_relay_frame(each.data) and each.remote == SERVER for each in sends)
         return sends
 
@@ -122,6 +130,18 @@ def test_when_its_only_socket_goes_it_falls_silent() -> None:
     callee.run(0.05)
     callee.session.set_sockets((), {ServerAddress.of(SERVER): Hearing(None)}, callee.now)
     assert callee.run(10.0) == []
+
+
+def test_a_person_is_told_once_that_the_other_end_does_not_answer() -> None:
+    callee = Callee()
+    callee.run(60.0)
+    assert callee.told == [Unanswered(callee.session.remote, ANSWER_TIME)]
+
+
+def test_it_is_told_as_well_when_a_handshake_finds_no_answer() -> None:
+    caller = Callee(is_client=True)
+    caller.run(20.0)
+    assert caller.told == [Unanswered(caller.session.remote, ANSWER_TIME)]
 
 
 # ---- the usual leg -------------------------------------------------------------------------------

@@ -12,16 +12,8 @@ import pytest
 from p2pquic.core.actions import Action, Log, SendDatagram
 from p2pquic.core.events import Event
 from p2pquic.core.trace import Closed, FrameReceived, FrameSent, Registered
-from p2pquic.lab.scenarios import (
-    FRAME_CADENCE,
-    HOME,
-    OTHER,
-    Host,
-    Role,
-    Scenario,
-    Topology,
-    break_before_make,
-)
+from p2pquic.lab.networks import HOME, OTHER, Host, Topology
+from p2pquic.lab.scenarios import FRAME_CADENCE, Role, Scenario, break_before_make
 from p2pquic.lab.simulator import Simulation, VirtualHost
 from p2pquic.quic.many_paths import ManyPathsConnection
 from p2pquic.session.peer_session import PeerSession

@@ -20,7 +20,8 @@ from p2pquic.core.trace import (
     Suspected,
 )
 from p2pquic.lab.catalogue import scenario_named
-from p2pquic.lab.scenarios import FRAME_CADENCE, MOVER, OTHER, Change, Link
+from p2pquic.lab.networks import MOVER, OTHER, Link
+from p2pquic.lab.scenarios import FRAME_CADENCE, Change
 from p2pquic.lab.simulator import Simulation, VirtualHost
 
 WIFI_FALLS_SILENT = Change(0.0, "link_dies", "wlan0")

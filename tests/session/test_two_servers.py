@@ -21,7 +21,8 @@ from p2pquic.core.trace import (
     Suspected,
 )
 from p2pquic.lab.catalogue import scenario_named
-from p2pquic.lab.scenarios import DATA_CENTRE, FRAME_CADENCE, Change, Host, Link
+from p2pquic.lab.networks import DATA_CENTRE, Host, Link
+from p2pquic.lab.scenarios import FRAME_CADENCE, Change
 from p2pquic.lab.simulator import ORIGIN, Simulation, VirtualHost
 from p2pquic.quic.identity import Identity
 from p2pquic.session.intermediate_session import IntermediateSession

@@ -20,9 +20,9 @@ from p2pquic.lab.catalogue import scenario_named
 from p2pquic.lab.changes import ChangeMade, Episode, Outages, episodes
 from p2pquic.lab.floor import Direction, floor
 from p2pquic.lab.measure import Spread, conduct, measure
+from p2pquic.lab.networks import Link
 from p2pquic.lab.scenarios import (
     FRAME_CADENCE,
-    Link,
     Move,
     Scenario,
     break_before_make,

@@ -6,7 +6,7 @@ import pytest
 
 from p2pquic.core.addresses import SocketAddress
 from p2pquic.lab.nat import NatBox, can_punch
-from p2pquic.lab.scenarios import FULL_CONE, PORT_RESTRICTED, SYMMETRIC, Nat
+from p2pquic.lab.networks import FULL_CONE, PORT_RESTRICTED, SYMMETRIC, Nat
 from p2pquic.lab.worlds import NATS
 
 PRIVATE = SocketAddress("192.168.1.2", 5000)

@@ -10,7 +10,8 @@ from p2pquic.core.trace import Connected, Entry, FrameReceived, FrameSent, Regis
 from p2pquic.lab.calls import calls
 from p2pquic.lab.catalogue import scenario_named
 from p2pquic.lab.measure import conduct, measure
-from p2pquic.lab.scenarios import CELLULAR, MOVER, OTHER, Host, Scenario, Topology
+from p2pquic.lab.networks import CELLULAR, MOVER, OTHER, Host, Topology
+from p2pquic.lab.scenarios import Scenario
 from p2pquic.lab.simulator import Simulation
 
 FAR = dataclasses.replace(CELLULAR, name="wwan0", delay=0.080)

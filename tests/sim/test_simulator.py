@@ -6,7 +6,8 @@ import pytest
 
 from p2pquic.core.errors import UsageError
 from p2pquic.lab.catalogue import SCENARIOS, scenario_named
-from p2pquic.lab.scenarios import OTHER, SERVER, Change, Link
+from p2pquic.lab.networks import OTHER, SERVER, Link
+from p2pquic.lab.scenarios import Change
 from p2pquic.lab.simulator import Simulation
 
 WIFI_GOES = Change(0.0, "interface_down", "wlan0")

@@ -10,16 +10,8 @@ from p2pquic.core.addresses import LocalAddress, LocalSocket, SocketAddress
 from p2pquic.core.errors import UsageError
 from p2pquic.lab.access_links import Tally
 from p2pquic.lab.catalogue import SCENARIOS, scenario_named
-from p2pquic.lab.scenarios import (
-    CELLULAR,
-    FRAME_CADENCE,
-    WIFI,
-    Host,
-    Interface,
-    Link,
-    Topology,
-    timeline,
-)
+from p2pquic.lab.networks import CELLULAR, WIFI, Host, Interface, Link, Topology
+from p2pquic.lab.scenarios import FRAME_CADENCE, timeline
 from p2pquic.lab.virtual_internet import HEADERS, Arrival, VirtualInternet
 
 MOVER = LocalSocket("192.168.1.2", 5000, "wlan0")

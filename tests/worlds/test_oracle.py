@@ -14,8 +14,9 @@ from p2pquic.lab.catalogue import scenario_named
 from p2pquic.lab.changes import ChangeMade, Outages, episodes
 from p2pquic.lab.flooding import CREDIT, NOTHING, Bundle, Proofs, Source, Way
 from p2pquic.lab.floor import ENDS, floor
+from p2pquic.lab.networks import MOVER, OTHER
 from p2pquic.lab.oracle import Arrivals, ask_the_oracle
-from p2pquic.lab.scenarios import FRAME_CADENCE, MOVER, OTHER, Change, Scenario, timeline
+from p2pquic.lab.scenarios import FRAME_CADENCE, Change, Scenario, timeline
 
 BEGIN = 1000.0
 AFTERMATH = 2.0

@@ -9,7 +9,8 @@ import pytest
 
 from p2pquic.core.trace import Closed, Entry, FrameReceived, FrameSent, PathSelected
 from p2pquic.lab.evidence import Evidence
-from p2pquic.lab.scenarios import MOVER, OTHER, Scenario
+from p2pquic.lab.networks import MOVER, OTHER
+from p2pquic.lab.scenarios import Scenario
 from p2pquic.lab.trial import gather, held_by
 from p2pquic.lab.verdict import MOST_HELD, judge
 from p2pquic.lab.worlds import World

@@ -15,6 +15,7 @@ from collections.abc import Callable
 from p2pquic.api.errors import ConnectionLostError, NotReachedError
 from p2pquic.api.event_queues import EventQueue, EventQueues, R
 from p2pquic.api.streams import Stream
+from p2pquic.api.waiting import Change
 from p2pquic.core.application import (
     AcknowledgeRead,
     DatagramCame,
@@ -47,7 +48,7 @@ class Connection:
         self._datagrams: deque[bytes] = deque(maxlen=WAITING_DATAGRAMS)
         self._streams: dict[int, Stream] = {}
         self._unaccepted: deque[Stream] = deque()
-        self._changed = asyncio.Event()
+        self._changed = Change()
         self._next_stream = 0 if call.config.is_client else 1  # RFC 9000 section 2.1
         self._their_next_stream = 1 - self._next_stream
         self._skipped: set[int] = set()  # of theirs below that: packets overtake each other
@@ -81,7 +82,7 @@ class Connection:
         Raises:
             ConnectionLostError: the connection is over, and no datagram is left.
         """
-        await self._wait_for(lambda: bool(self._datagrams))
+        await self._changed.wait_for(lambda: self._datagrams, self._check)
         return self._datagrams.popleft()
 
     # ---- streams -----------------------------------------------------------------------------
@@ -104,7 +105,7 @@ class Connection:
         Raises:
             ConnectionLostError: the connection is over, and no stream is left.
         """
-        await self._wait_for(lambda: bool(self._unaccepted))
+        await self._changed.wait_for(lambda: self._unaccepted, self._check)
         return self._unaccepted.popleft()
 
     # ---- paths -------------------------------------------------------------------------------
@@ -134,7 +135,7 @@ class Connection:
             ConnectionLostError: the connection is over.
         """
         self._check()
-        self._ask(PinPath("" if path is None else path.name))
+        self._ask(PinPath("" if path is None else path.id))
 
     async def probe(self, path: Path, timeout: float = PROBE_TIME) -> float:
         """Measure the round trip of an open path, in seconds, without using it for anything.
@@ -145,8 +146,8 @@ class Connection:
         """
         self._check()
         answer: asyncio.Future[float] = asyncio.get_running_loop().create_future()
-        self._probes.setdefault(path.name, []).append(answer)
-        self._ask(ProbePath(path.name))
+        self._probes.setdefault(path.id, []).append(answer)
+        self._ask(ProbePath(path.id))
         try:
             return await asyncio.wait_for(answer, timeout)
         except TimeoutError:
@@ -154,7 +155,7 @@ class Connection:
                 f"The path {path.name} did not answer within {timeout:g} s."
             ) from None
         finally:
-            waiting = self._probes.get(path.name, [])
+            waiting = self._probes.get(path.id, [])
             if answer in waiting:
                 waiting.remove(answer)
 
@@ -190,16 +191,21 @@ class Connection:
             stream._take(news)
         elif isinstance(news, StreamDataCame):  # what nobody wants must not count as unread
             self._ask(AcknowledgeRead(news.stream_id, len(news.data)))
-        self._changed.set()
+        self._changed.tell()
 
     def _take_record(self, record: Record) -> None:
         if isinstance(record, PathProbed):
-            for answer in self._probes.pop(record.path, []):
-                if not answer.done():
-                    answer.set_result(record.rtt_ms / 1000)
+            for path in self.paths:
+                if path.name == record.path:
+                    self._answer_probes(path, record.rtt_ms / 1000)
         self._events.put(record)
         if isinstance(record, Closed):
             self._end(record.reason)
+
+    def _answer_probes(self, path: Path, rtt: float) -> None:
+        for answer in self._probes.pop(path.id, []):
+            if not answer.done():
+                answer.set_result(rtt)
 
     def _end(self, reason: str) -> None:
         if self._over.done():
@@ -212,7 +218,7 @@ class Connection:
             if not answer.done():
                 answer.set_exception(lost)
         self._events.close()
-        self._changed.set()
+        self._changed.tell()
 
     # ---- our own parts -----------------------------------------------------------------------
 
@@ -222,12 +228,6 @@ class Connection:
     def _check(self) -> None:
         if self._over.done():
             raise ConnectionLostError(f"The connection is over: {self._over.result()}.")
-
-    async def _wait_for(self, is_there: Callable[[], bool]) -> None:
-        while not is_there():
-            self._check()
-            self._changed.clear()
-            await self._changed.wait()
 
     def _stream(self, stream_id: int) -> Stream | None:
         """The stream of that number; one that the other end opens is there with its first data."""

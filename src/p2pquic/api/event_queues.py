@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 import weakref
 from collections import deque
 from collections.abc import AsyncIterator
 from typing import Any, Generic, TypeVar, cast
 
+from p2pquic.api.waiting import Change
 from p2pquic.core.trace import Record
 
 R = TypeVar("R", bound=Record)
@@ -49,23 +49,23 @@ class EventQueue(AsyncIterator[R], Generic[R]):
         self._kinds = kinds
         self._waiting: deque[R] = deque(maxlen=WAITING_EVENTS)
         self._is_over = False
-        self._changed = asyncio.Event()
+        self._changed = Change()
 
     def put(self, record: Record) -> None:
         """Keep it, if it is of a kind that is followed."""
         if isinstance(record, self._kinds or Record):
             self._waiting.append(cast(R, record))
-            self._changed.set()
+            self._changed.tell()
 
     def close(self) -> None:
         """Nothing more comes."""
         self._is_over = True
-        self._changed.set()
+        self._changed.tell()
 
     async def __anext__(self) -> R:
-        while not self._waiting:
-            if self._is_over:
-                raise StopAsyncIteration
-            self._changed.clear()
-            await self._changed.wait()
+        await self._changed.wait_for(lambda: self._waiting, self._check)
         return self._waiting.popleft()
+
+    def _check(self) -> None:
+        if self._is_over:
+            raise StopAsyncIteration

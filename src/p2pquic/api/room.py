@@ -10,6 +10,7 @@ server introduces, relays while there is no direct path, and may go away afterwa
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import os
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
@@ -21,6 +22,7 @@ from p2pquic.api.errors import ConnectionLostError, NotReachedError
 from p2pquic.api.event_queues import EventQueue, EventQueues, R
 from p2pquic.api.named_servers import choose_pins, find_servers
 from p2pquic.api.room_options import NoAudio, OnEvent, RoomOptions, check_words
+from p2pquic.api.waiting import Change
 from p2pquic.core.application import News, Request
 from p2pquic.core.errors import UsageError
 from p2pquic.core.events import MediaPacketReady, Requested, Resilience, ResilienceChosen
@@ -109,18 +111,21 @@ def join(
     known_servers = KnownServers(folder or data_directory())
     return Room(
         RoomOptions(
-            room=room,
+            wishes=PeerConfig(
+                servers=(),
+                role=role,
+                room=room,
+                resilience=resilience,
+                relay=relay,
+                give_up=give_up,
+                buffer=DelayBounds() if buffer is None else DelayBounds(*buffer),
+                only=frozenset(only),
+                interfaces=InterfacePreference.parse(prefer, avoid),
+            ),
             pins=choose_pins(_listed(intermediate), _listed(pin), known_servers),
-            role=role,
+            known_servers=known_servers,
             identity=identity or Identity.generate(),
             audio=audio or NoAudio(),
-            resilience=resilience,
-            relay=relay,
-            interfaces=InterfacePreference.parse(prefer, avoid),
-            only=frozenset(only),
-            give_up=give_up,
-            buffer=DelayBounds() if buffer is None else DelayBounds(*buffer),
-            known_servers=known_servers,
             timeout=timeout,
             on_event=on_event or (lambda entry: None),  # noqa: ARG005
         )
@@ -138,12 +143,12 @@ class Room:
         self._members: dict[str, str] = {}
         self._connections: dict[str, Connection] = {}
         self._unaccepted: deque[Connection] = deque()
-        self._changed = asyncio.Event()
+        self._changed = Change()
         self._registered = False
         self._fault = ""  # what went wrong last, in a sentence
         self._over: str | None = None
         self._has_left = False
-        self._resilience = options.resilience
+        self._resilience = options.wishes.resilience
         self._driver: Driver | None = None
         self._servers: dict[str, str] = {}  # by address, as they were named
         self._close_monitor: Callable[[], None] = lambda: None
@@ -185,17 +190,7 @@ class Room:
         options = self._options
         servers = await asyncio.to_thread(find_servers, options.pins, resolve)
         self._servers = {str(server.address): name for name, server in servers.items()}
-        config = PeerConfig(
-            servers=tuple(servers.values()),
-            role=options.role,
-            room=options.room,
-            resilience=options.resilience,
-            relay=options.relay,
-            give_up=options.give_up,
-            buffer=options.buffer,
-            only=options.only,
-            interfaces=options.interfaces,
-        )
+        config = dataclasses.replace(options.wishes, servers=tuple(servers.values()))
         self._driver = driver = Driver(self._take_entry, self._take_news)
         driver.on_finished(self._finish)
         self._session = PeerSession(config, options.identity, os.urandom)
@@ -224,7 +219,7 @@ class Room:
             ConnectionLostError: the room is over.
         """
         while True:
-            await self._wait_for(lambda: bool(self._unaccepted))
+            await self._wait_for(lambda: self._unaccepted)
             connection = self._unaccepted.popleft()
             if not connection.is_over:
                 return connection
@@ -331,7 +326,7 @@ class Room:
             if isinstance(record, Closed):
                 del self._connections[remote]
         self._events.put(record)
-        self._changed.set()
+        self._changed.tell()
         self._options.on_event(entry)
 
     def _begin(self, remote: str) -> None:
@@ -352,7 +347,7 @@ class Room:
             connection._take_record(Closed(reason, connection.peer))
         self._connections.clear()
         self._events.close()
-        self._changed.set()
+        self._changed.tell()
 
     # ---- our own parts -----------------------------------------------------------------------
 
@@ -360,14 +355,14 @@ class Room:
         if self._driver is not None:
             self._driver.feed(Requested(remote, request))
 
-    async def _wait_for(self, is_there: Callable[[], bool]) -> None:
+    async def _wait_for(self, is_there: Callable[[], object]) -> None:
         if self._driver is None:
             raise RuntimeError(NOT_JOINED)
-        while not is_there():
-            if self._over is not None:
-                raise ConnectionLostError(f"The room is over: {self._over}")
-            self._changed.clear()
-            await self._changed.wait()
+        await self._changed.wait_for(is_there, self._check)
+
+    def _check(self) -> None:
+        if self._over is not None:
+            raise ConnectionLostError(f"The room is over: {self._over}")
 
     def _trust(self, address: str, fingerprint: str, now: float) -> None:
         """Remember the key of a server met for the first time; a full disk ends nothing."""

@@ -8,12 +8,11 @@ from typing import get_args
 
 from p2pquic.core.errors import UsageError
 from p2pquic.core.events import Resilience
-from p2pquic.core.jitter_buffer import DelayBounds
-from p2pquic.core.preference import InterfacePreference
 from p2pquic.core.trace import Entry
 from p2pquic.net.driver import MediaSink
 from p2pquic.quic.identity import Identity
 from p2pquic.session.pair_config import RelayUse
+from p2pquic.session.peer_config import PeerConfig
 from p2pquic.trust.known_servers import KnownServers, Pin
 from p2pquic.wire.signaling import LONGEST_ROOM_NAME, Role
 
@@ -22,20 +21,16 @@ OnEvent = Callable[[Entry], None]
 
 @dataclass(frozen=True)
 class RoomOptions:
-    """What `join` was asked for."""
+    """What `join` was asked for; `wishes` lack the servers, which are looked up when it is entered.
 
-    room: str
+    `pins` are the keys that each server may have, by its name.
+    """
+
+    wishes: PeerConfig
     pins: Mapping[str, Pin | None]
-    role: Role
+    known_servers: KnownServers
     identity: Identity
     audio: MediaSink
-    resilience: Resilience
-    relay: RelayUse
-    interfaces: InterfacePreference
-    only: frozenset[str]
-    give_up: float
-    buffer: DelayBounds
-    known_servers: KnownServers
     timeout: float
     on_event: OnEvent
 

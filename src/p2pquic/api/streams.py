@@ -13,6 +13,7 @@ from collections.abc import AsyncIterator, Callable
 from typing import Literal, assert_never
 
 from p2pquic.api.errors import ConnectionLostError
+from p2pquic.api.waiting import Change
 from p2pquic.core.application import (
     AcknowledgeRead,
     DropStream,
@@ -45,7 +46,7 @@ class Stream:
         self._is_dropped = False  # by us
         self._read_fault: str | None = None
         self._write_fault: str | None = None
-        self._readable = asyncio.Event()
+        self._readable = Change()
         self._is_delivered = False  # all that we wrote, and its end
         self._settled = asyncio.Event()  # delivered, or never to be
         self._writable = asyncio.Event()
@@ -90,11 +91,7 @@ class Stream:
             ConnectionLostError: the connection ended, or the other end drops the stream, before
                 the end came.
         """
-        while not self._buffer and not self._at_end:
-            if self._read_fault is not None:
-                raise ConnectionLostError(self._read_fault)
-            self._readable.clear()
-            await self._readable.wait()
+        await self._readable.wait_for(lambda: self._buffer or self._at_end, self._check_reading)
         data = bytes(self._buffer[:most])
         del self._buffer[: len(data)]
         self._read += len(data)
@@ -149,7 +146,7 @@ class Stream:
                 self._at_end = self._at_end or ended
                 if self._at_end and not self._buffer:
                     self._say_read()
-                self._readable.set()
+                self._readable.tell()
             case StreamFilled():
                 self._writable.clear()
             case StreamDrained():
@@ -166,7 +163,7 @@ class Stream:
         if half != "write" and not self._at_end:
             self._read_fault = self._read_fault or fault
             self._say_read()
-            self._readable.set()
+            self._readable.tell()
         if half != "read":
             self._write_fault = self._write_fault or fault
             self._writable.set()
@@ -182,6 +179,10 @@ class Stream:
         if self._read:
             self._ask(AcknowledgeRead(self.id, self._read))
             self._read = 0
+
+    def _check_reading(self) -> None:
+        if self._read_fault is not None:
+            raise ConnectionLostError(self._read_fault)
 
     def _check_writing(self) -> None:
         if self._write_fault is not None:

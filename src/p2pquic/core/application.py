@@ -45,14 +45,14 @@ class DropStream:
 
 @dataclass(frozen=True, slots=True)
 class PinPath:
-    """Take the path of this name while it lives; "" for the usual rule."""
+    """Take the path of this id while it lives; "" for the usual rule."""
 
     path: str
 
 
 @dataclass(frozen=True, slots=True)
 class ProbePath:
-    """Measure the path of this name: the trace has the answer (`PathProbed`)."""
+    """Measure the path of this id: the trace has the answer (`PathProbed`)."""
 
     path: str
 

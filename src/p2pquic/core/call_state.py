@@ -11,8 +11,9 @@ from p2pquic.core.trace import PathKind
 class Path:
     """One way to the other end, as it is now.
 
-    `name` is what a path is pinned and probed by. Events say where a relay path leaves, as in
-    "relay/wlan0" (`PathProbed` has the name); its name stays when that changes. `interface` is the
+    `name` is what events call it now, as in "direct/wlan0/198.51.100.9:5544" or "relay/wlan0" (with
+    several servers "relay/wlan0/203.0.113.10:12345"). A relay path that leaves by another interface
+    has another name and goes on: it is pinned and probed by `id`, which stays. `interface` is the
     one of ours it leaves by, `remote_address` where it leads (the server, for a relay path), `rtt`
     its smoothed round-trip time in seconds, None while nobody has measured it. `is_proven`: it has
     answered, and nothing casts doubt on that.
@@ -26,6 +27,7 @@ class Path:
     is_proven: bool
     is_selected: bool
     is_pinned: bool
+    id: str
 
 
 @dataclass(frozen=True, slots=True)

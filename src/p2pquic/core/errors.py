@@ -20,8 +20,8 @@ class InvalidAddressError(UsageError):
 
     def __init__(self, text: str) -> None:
         super().__init__(
-            f"{text!r} is not an address. Write HOST:PORT with a numeric host, "
-            "as in 203.0.113.10:12345 or [2001:db8::1]:12345."
+            f"{text!r} is not an address. Write HOST:PORT, as in server.example:12345, "
+            "203.0.113.10:12345 or [2001:db8::1]:12345."
         )
 
 

@@ -292,6 +292,18 @@ class MemberIgnored(Record):
 
 
 @dataclass(frozen=True)
+class Unanswered(Record):
+    """`remote` is in the room and has not answered our call for `waited` seconds; we go on waiting.
+
+    It may have calls with others alone (`--only`), or no way leads there.
+    """
+
+    event = "unanswered"
+    remote: str
+    waited: float
+
+
+@dataclass(frozen=True)
 class Dropped(Record):
     """A packet or message was refused; `fault` is the reason."""
 

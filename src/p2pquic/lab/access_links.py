@@ -17,7 +17,7 @@ from typing import Generic, Literal, NamedTuple, TypeVar
 
 from p2pquic.core.errors import UsageError
 from p2pquic.lab.bottleneck import Bottleneck
-from p2pquic.lab.scenarios import LAN, WAN, Interface, Link, Topology
+from p2pquic.lab.networks import LAN, WAN, Interface, Link, Topology
 
 Cargo = TypeVar("Cargo")
 Fate = Literal["sent", "arrived", "lost", "dropped", "swallowed", "dead", "unroutable", "refused"]

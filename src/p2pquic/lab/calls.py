@@ -15,7 +15,8 @@ from dataclasses import dataclass
 
 from p2pquic.core.trace import Entry, Registered
 from p2pquic.lab.floor import Direction
-from p2pquic.lab.scenarios import MOVER, OTHER, Host, Scenario
+from p2pquic.lab.networks import MOVER, OTHER, Host
+from p2pquic.lab.scenarios import Scenario
 
 Traces = Mapping[str, Sequence[Entry]]
 """By host, what its program wrote down."""

@@ -11,7 +11,7 @@ import dataclasses
 
 from p2pquic.core.errors import UsageError
 from p2pquic.lab.neighbourhoods import CELLULAR_BEHIND_CARRIER, NEIGHBOURHOODS
-from p2pquic.lab.scenarios import (
+from p2pquic.lab.networks import (
     CELLULAR,
     DATA_CENTRE,
     HOME,
@@ -21,17 +21,13 @@ from p2pquic.lab.scenarios import (
     SERVER,
     SYMMETRIC,
     WIFI,
-    Change,
     Families,
     Host,
     Interface,
     Link,
-    Move,
-    Scenario,
     Topology,
-    break_before_make,
-    make_before_break,
 )
+from p2pquic.lab.scenarios import Change, Move, Scenario, break_before_make, make_before_break
 
 RECEIVERS = 8  # of the room
 BOTH_UP = ("wlan0", "rmnet0")

@@ -15,7 +15,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from p2pquic.lab.scenarios import ChangeKind, Link, Scenario
+from p2pquic.lab.networks import Link
+from p2pquic.lab.scenarios import ChangeKind, Scenario
 
 EpisodeKind = Literal[
     "break before make", "make before break", "link dies", "way dies", "NAT forgets", "server dies"

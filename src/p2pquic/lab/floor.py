@@ -32,16 +32,9 @@ from typing import Literal
 from p2pquic.core.events import Resilience
 from p2pquic.lab.changes import Episode
 from p2pquic.lab.nat import can_punch
+from p2pquic.lab.networks import MOVER, OTHER, Host, Link, Topology
 from p2pquic.lab.reach import reach
-from p2pquic.lab.scenarios import (
-    FRAME_CADENCE,
-    MOVER,
-    OTHER,
-    Host,
-    Link,
-    Scenario,
-    Topology,
-)
+from p2pquic.lab.scenarios import FRAME_CADENCE, Scenario
 
 MARGIN = 0.015  # seconds between overdue and suspected, and again for the second path
 SOUGHT = 0.3  # seconds of outage after which the other end is sought wherever it ever was

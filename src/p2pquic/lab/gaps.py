@@ -10,8 +10,9 @@ from p2pquic.core.trace import FrameReceived, PathSelected
 from p2pquic.lab.evidence import EDGE, TOLERANCE, Evidence, Fault, Slack, stretches
 from p2pquic.lab.flooding import MARGIN
 from p2pquic.lab.floor import ENDS, Direction
+from p2pquic.lab.networks import SERVER, Link
 from p2pquic.lab.oracle import Arrivals
-from p2pquic.lab.scenarios import FRAME_CADENCE, SERVER, ChangeKind, Link
+from p2pquic.lab.scenarios import FRAME_CADENCE, ChangeKind
 
 LOOK_BACK = 0.5  # seconds before a gap in which its cause may lie: a slow pipe empties first
 SILENT_DEATHS: frozenset[ChangeKind] = frozenset({"link_dies", "way_dies", "nat_forgets"})

@@ -36,7 +36,7 @@ import msgspec
 from p2pquic.core.errors import P2PQuicError
 from p2pquic.lab.access_links import AccessLinks, Fate
 from p2pquic.lab.namespaces import Namespace, stop
-from p2pquic.lab.scenarios import Link, Topology
+from p2pquic.lab.networks import Link, Topology
 
 LARGEST_PACKET = 65535  # bytes of an IP packet; a TUN device hands over one per read
 PRIORITY = 1  # the lowest of SCHED_FIFO: before everything that is not real-time

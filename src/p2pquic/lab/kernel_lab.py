@@ -47,15 +47,9 @@ from p2pquic.core.trace import (
 from p2pquic.lab.changes import ChangeMade, Outages
 from p2pquic.lab.internet import Report
 from p2pquic.lab.namespaces import Namespace, stop
+from p2pquic.lab.networks import MOVER, OTHER
 from p2pquic.lab.processor import Processor, processor_times, shares
-from p2pquic.lab.scenarios import (
-    MOVER,
-    OTHER,
-    Change,
-    Role,
-    Scenario,
-    timeline,
-)
+from p2pquic.lab.scenarios import Change, Role, Scenario, timeline
 from p2pquic.lab.topology import KernelWorld
 from p2pquic.quic.identity import Identity
 from p2pquic.session.pair_config import RelayUse

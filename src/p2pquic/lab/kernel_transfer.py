@@ -35,8 +35,9 @@ from p2pquic.lab.kernel_lab import (
     carry_out,
 )
 from p2pquic.lab.namespaces import Namespace, stop
+from p2pquic.lab.networks import MOVER, OTHER, SERVER, Link
 from p2pquic.lab.processor import Processor, processor_times, shares
-from p2pquic.lab.scenarios import MOVER, OTHER, SERVER, Link, timeline
+from p2pquic.lab.scenarios import timeline
 from p2pquic.lab.topology import KernelWorld
 from p2pquic.lab.transfers import RATED, Plan, Transfer, possible_bytes
 from p2pquic.session.pair_config import RelayUse

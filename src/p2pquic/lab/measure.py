@@ -26,7 +26,8 @@ from p2pquic.core.trace import (
 from p2pquic.lab.calls import Call, Traces, calls, course
 from p2pquic.lab.changes import ChangeMade, Episode, MoveMade, episodes
 from p2pquic.lab.floor import DIRECTIONS, ENDS, Direction, Stand, floor
-from p2pquic.lab.scenarios import MOVER, OTHER, Scenario
+from p2pquic.lab.networks import MOVER, OTHER
+from p2pquic.lab.scenarios import Scenario
 
 LOOK_BACK = 0.5  # seconds before an episode that belong to it
 LOOK_AHEAD = 2.0  # seconds after the path is back that belong to it

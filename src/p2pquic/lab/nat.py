@@ -23,7 +23,7 @@ from dataclasses import dataclass, field
 from random import Random
 
 from p2pquic.core.addresses import SocketAddress
-from p2pquic.lab.scenarios import Dependence, Nat
+from p2pquic.lab.networks import Dependence, Nat
 
 DYNAMIC_PORTS = (1024, 65535)  # ports a mapping may own; those below belong to services
 

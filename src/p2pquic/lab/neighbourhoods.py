@@ -15,7 +15,7 @@ import dataclasses
 import itertools
 from typing import get_args
 
-from p2pquic.lab.scenarios import (
+from p2pquic.lab.networks import (
     CELLULAR,
     HOME,
     MOVER,

@@ -42,16 +42,8 @@ from typing import NamedTuple
 from p2pquic.core.addresses import LocalAddress, LocalSocket
 from p2pquic.core.events import Resilience
 from p2pquic.lab.flooding import Bundle, FloodingEnd, FloodingServer, Parcel, Source
-from p2pquic.lab.scenarios import (
-    FRAME_CADENCE,
-    MOVER,
-    OTHER,
-    SERVER,
-    Change,
-    Host,
-    Scenario,
-    Topology,
-)
+from p2pquic.lab.networks import MOVER, OTHER, SERVER, Host, Topology
+from p2pquic.lab.scenarios import FRAME_CADENCE, Change, Scenario
 from p2pquic.lab.virtual_internet import VirtualInternet
 
 WARM_UP = 3.0  # seconds it runs before it counts: every address known, every NAT open

@@ -20,7 +20,7 @@ from typing import Literal, NamedTuple, get_args
 import msgspec
 
 from p2pquic.core.addresses import LocalSocket, SocketAddress
-from p2pquic.lab.scenarios import SERVER, Link, Topology
+from p2pquic.lab.networks import SERVER, Link, Topology
 from p2pquic.lab.virtual_internet import Arrival, VirtualInternet
 
 CandidateKind = Literal["host", "server-reflexive", "peer-reflexive"]

@@ -28,7 +28,7 @@ import fcntl
 
 from p2pquic.core.errors import UsageError
 from p2pquic.lab.namespaces import Namespace
-from p2pquic.lab.scenarios import Access, Link, Nat
+from p2pquic.lab.networks import Access, Link, Nat
 
 HOST_SYSCTLS = {
     "ipv6/conf/all/disable_ipv6": "1",  # but for interfaces that are to have it, see `speak_ipv6`

@@ -47,7 +47,8 @@ from p2pquic.core.machine import Machine
 from p2pquic.core.preference import INDIFFERENT, InterfacePreference
 from p2pquic.core.trace import Entry, FrameReceived, PathSelected, Record
 from p2pquic.lab.changes import ChangeMade, Outages
-from p2pquic.lab.scenarios import FRAME_CADENCE, MOVER, OTHER, Change, Role, Scenario, timeline
+from p2pquic.lab.networks import MOVER, OTHER
+from p2pquic.lab.scenarios import FRAME_CADENCE, Change, Role, Scenario, timeline
 from p2pquic.lab.virtual_internet import VirtualInternet
 from p2pquic.quic.identity import Identity
 from p2pquic.session.intermediate_session import IntermediateSession

@@ -30,17 +30,8 @@ assert sys.platform == "linux", "The lab of real kernels needs Linux."
 from p2pquic.core.errors import UsageError
 from p2pquic.lab.internet import Internet, Report
 from p2pquic.lab.namespaces import CommandFailedError, Namespace, require_programs, stop
+from p2pquic.lab.networks import LAN, WAN, Host, Interface, Link, Network, Topology, next_address
 from p2pquic.lab.router import HOST_SYSCTLS, Router, speak_ipv6
-from p2pquic.lab.scenarios import (
-    LAN,
-    WAN,
-    Host,
-    Interface,
-    Link,
-    Network,
-    Topology,
-    next_address,
-)
 
 LINK_LIMIT = 2.0  # seconds for a link to come up; it takes a millisecond or two
 LINK_GLANCE = 0.001  # seconds between two looks at a link that comes up

@@ -19,18 +19,8 @@ from typing import Literal, NamedTuple
 from p2pquic.core.trace import Entry, PathSelected
 from p2pquic.lab.bottleneck import BITS
 from p2pquic.lab.changes import ChangeMade
-from p2pquic.lab.scenarios import (
-    CELLULAR,
-    HOME,
-    MOVER,
-    OTHER,
-    WIFI,
-    Host,
-    Scenario,
-    Topology,
-    break_before_make,
-    make_before_break,
-)
+from p2pquic.lab.networks import CELLULAR, HOME, MOVER, OTHER, WIFI, Host, Topology
+from p2pquic.lab.scenarios import Scenario, break_before_make, make_before_break
 
 Manner = Literal["break", "make"]  # before make, before break
 MEGA = 1e6

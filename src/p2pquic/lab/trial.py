@@ -14,7 +14,8 @@ from dataclasses import dataclass
 
 from p2pquic.lab.evidence import Evidence, Fault
 from p2pquic.lab.gaps import Gap
-from p2pquic.lab.scenarios import MOVER, OTHER, SERVER, timeline
+from p2pquic.lab.networks import MOVER, OTHER, SERVER
+from p2pquic.lab.scenarios import timeline
 from p2pquic.lab.simulator import ORIGIN, NeverSettledError, Simulation
 from p2pquic.lab.verdict import judge
 from p2pquic.lab.worlds import NAT_NAMES, World

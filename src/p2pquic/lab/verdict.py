@@ -27,8 +27,9 @@ from p2pquic.lab.flooding import WINDOW, Source
 from p2pquic.lab.floor import DIRECTIONS, ENDS, Direction
 from p2pquic.lab.gaps import Gap, gaps_of, too_long
 from p2pquic.lab.measure import frames_of
+from p2pquic.lab.networks import Link
 from p2pquic.lab.oracle import Arrivals, Heard, ask_the_oracle
-from p2pquic.lab.scenarios import FRAME_CADENCE, Link
+from p2pquic.lab.scenarios import FRAME_CADENCE
 
 DECISIONS_PER_CHANGE = 3  # and end: to what works, back to a direct path, and agreement on it
 DECISIONS_BESIDES = 2  # a faster path that was found late

@@ -35,7 +35,8 @@ from p2pquic.core.addresses import LocalAddress, LocalSocket, SocketAddress
 from p2pquic.core.errors import UsageError
 from p2pquic.lab.access_links import AccessLinks, Flight, Tally
 from p2pquic.lab.nat import Firewall, NatBox
-from p2pquic.lab.scenarios import LAN, WAN, Change, Link, Topology, next_address
+from p2pquic.lab.networks import LAN, WAN, Link, Topology, next_address
+from p2pquic.lab.scenarios import Change
 
 HEADERS = 28  # bytes of IP and UDP around a payload: what a link with a rate carries as well
 

@@ -16,23 +16,20 @@ from typing import Literal, get_args
 
 from p2pquic.core.events import Resilience
 from p2pquic.lab.nat import can_punch
-from p2pquic.lab.scenarios import (
+from p2pquic.lab.networks import (
     FULL_CONE,
     MOVER,
     OTHER,
     PORT_RESTRICTED,
     SERVER,
     SYMMETRIC,
-    Change,
-    ChangeKind,
     Host,
     Interface,
     Link,
-    Move,
     Nat,
-    Scenario,
     Topology,
 )
+from p2pquic.lab.scenarios import Change, ChangeKind, Move, Scenario
 
 NATS: dict[str, Nat | None] = {
     "public": None,

@@ -185,7 +185,8 @@ def _peer_table(view: CallView, *, is_wide: bool) -> Table:
     for remote in view.remotes.values():
         table.add_row(*(column.cell(remote) for column in columns))
     if not view.remotes:
-        table.add_row("nobody else is here yet")
+        whom = "nobody that --only names" if view.ignored else "nobody else"
+        table.add_row(f"{whom} is here yet")
     return table
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Literal
 
 import p2pquic
@@ -30,25 +30,25 @@ LAST_FRAMES_TIME = (
 
 @dataclass(frozen=True)
 class PeerOptions:
-    """What a person chooses; all of it as the command line takes it, and as `p2pquic.join` does."""
+    """What a person chooses, under the names of the flags and of the arguments of `join`."""
 
-    intermediate: Sequence[str]
-    pin: Sequence[str]
     identity: p2pquic.Identity
     memory: Memory
+    intermediate: Sequence[str]
+    pin: Sequence[str]
     role: Literal["sender", "receiver", "both"]
     room: str
-    media: str = "tone"
-    sink: str = "speaker"
-    resilience: Resilience = "hedged"
-    relay: Literal["auto", "only", "never"] = "auto"
-    buffer: DelayBounds = field(default_factory=DelayBounds)
-    give_up: float = 60.0
-    only: frozenset[str] = frozenset()
-    prefer: str | None = None
-    avoid: str | None = None
-    once: bool = False
-    trace: str | None = None
+    media: str
+    sink: str
+    resilience: Resilience
+    relay: Literal["auto", "only", "never"]
+    prefer: str | None
+    avoid: str | None
+    buffer: DelayBounds
+    give_up: float
+    only: Sequence[str]
+    once: bool
+    trace: str | None
 
 
 def run_peer(options: PeerOptions) -> int:
@@ -68,7 +68,7 @@ async def _run(options: PeerOptions) -> int:
     trace = TraceFile(options.trace)
     stream = sys.stderr if options.trace == STANDARD_OUTPUT else sys.stdout
     servers = " and ".join(options.intermediate)
-    screen = open_screen(stream, f"p2pquic peer by {servers}", options.resilience)
+    screen = open_screen(stream, f"p2pquic peer by {servers}", options.role, options.resilience)
     try:
         return await _take_part(options, trace, screen)
     finally:

@@ -34,6 +34,7 @@ from p2pquic.core.trace import (
     ReserveChanged,
     ResilienceChanged,
     ServerTrusted,
+    Unanswered,
     WokeUp,
 )
 from p2pquic.peer.send_costs import SendCosts
@@ -53,7 +54,9 @@ class RemoteView:
 
     peer: str
     role: str = ""
+    shares: bool = True  # whether one of us has something for the other
     connected: bool = False
+    unanswered: bool = False  # it has been called for long
     kind: PathKind | None = None
     interface: str = ""
     address: str = ""
@@ -65,8 +68,10 @@ class RemoteView:
     @property
     def state(self) -> str:
         """One word for the path: where the next frame goes."""
+        if not self.connected and not self.shares:
+            return "no call"
         if not self.connected:
-            return "connecting"
+            return "no answer" if self.unanswered else "connecting"
         return self.kind or "connected"
 
 
@@ -74,11 +79,13 @@ class RemoteView:
 class CallView:
     """Everything on the screen of one peer."""
 
+    role: str = "both"  # ours
     room: str = ""
     peer: str = ""
     observed: str = ""
     addresses: list[str] = field(default_factory=list)
     remotes: dict[str, RemoteView] = field(default_factory=dict)
+    ignored: set[str] = field(default_factory=set)  # who is here as well
     recent: deque[tuple[float, str]] = field(default_factory=lambda: deque(maxlen=RECENT_EVENTS))
     costs: SendCosts = field(default_factory=lambda: SendCosts("hedged"))
 
@@ -94,8 +101,12 @@ class CallView:
                 kept = [address for address in self.addresses if address not in removed]
                 self.addresses = kept + added
             case MemberJoined(peer, role):
-                self._remote(peer).role = role
+                member = self._remote(peer)
+                member.role, member.shares = role, self.role == "both" or role != self.role
+            case MemberIgnored(peer):
+                self.ignored.add(peer)
             case MemberLeft(peer):
+                self.ignored.discard(peer)
                 view = self.remotes.get(peer)
                 if view is not None and not view.connected:  # a running call goes on without
                     del self.remotes[peer]
@@ -112,6 +123,8 @@ class CallView:
             case Connected(remote, kind):
                 view = self._remote(remote)
                 view.connected, view.kind = True, kind
+            case Unanswered(remote):
+                self._remote(remote).unanswered = True
             case PathSelected():
                 view = self._remote(record.remote)
                 view.kind, view.address = record.kind, record.remote_address
@@ -158,6 +171,11 @@ def sentence(record: Record) -> str | None:
             return f"{short(peer)} left the room."
         case MemberIgnored(peer, role):
             return f"{short(peer)} is in the room ({role}) and is not called: --only names others."
+        case Unanswered(remote, waited):
+            return (
+                f"{short(remote)} has not answered for {waited:.0f} s: perhaps it has calls with "
+                "others alone (--only), or no way leads there. It is waited for."
+            )
         case PeerRecognised(remote, last_met):
             if not last_met:
                 return f"You have not met {short(remote)} before."

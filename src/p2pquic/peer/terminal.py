@@ -49,10 +49,10 @@ class Screen(Protocol):
         ...
 
 
-def open_screen(stream: TextIO, title: str, resilience: Resilience) -> Screen:
+def open_screen(stream: TextIO, title: str, role: str, resilience: Resilience) -> Screen:
     """The screen that fits `stream`; needs a running asyncio loop."""
     if stream.isatty():
-        return LiveScreen(stream, title, resilience)
+        return LiveScreen(stream, title, role, resilience)
     return PlainLines(stream)
 
 
@@ -80,9 +80,9 @@ class PlainLines:
 class LiveScreen:
     """The drawing of the call, redrawn in place; a key chooses the manner of resilience."""
 
-    def __init__(self, stream: TextIO, title: str, resilience: Resilience) -> None:
+    def __init__(self, stream: TextIO, title: str, role: str, resilience: Resilience) -> None:
         self._title = title
-        self._view = CallView(costs=SendCosts(resilience))
+        self._view = CallView(role=role, costs=SendCosts(resilience))
         self._keyboard: Keyboard | None = None
         self._choose: Callable[[Resilience], None] = lambda _: None
         self._changed = True

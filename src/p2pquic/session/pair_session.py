@@ -1,11 +1,11 @@
 """The call with one other peer: one end-to-end connection from the first packet to the last.
 
-    sockets, punches --> DirectPaths --+
+    sockets, punches --> DirectPaths --+     PairOpening: how it begins
     relay frames ------> RelayRoutes --+--> MultipathConnection <--> PathManager: which path
     audio, application -> PairContent -+                             PairSending: which copies
 
-It opens the connection, hands everything that arrives to whom it concerns, and gathers what is to
-be sent. Which path the call takes is the business of `path_manager`.
+It hands everything that arrives to whom it concerns, and gathers what is to be sent. How the
+connection comes about is the business of `pair_opening`, which path it takes of `path_manager`.
 """
 
 from __future__ import annotations
@@ -22,13 +22,12 @@ from p2pquic.core.events import Resilience
 from p2pquic.core.frames import FRAME_CADENCE
 from p2pquic.core.path import DirectPath, PathAddress
 from p2pquic.quic import events
-from p2pquic.quic.config import FOR_BULK, ConnectionConfig
 from p2pquic.quic.connection import TIMER_SLACK, MultipathConnection
-from p2pquic.quic.identity import Identity, peer_id
-from p2pquic.quic.packets import destination_connection_id, opens_connection
+from p2pquic.quic.identity import Identity
 from p2pquic.session.direct_paths import DirectPaths
 from p2pquic.session.pair_config import PairConfig
 from p2pquic.session.pair_content import PairContent
+from p2pquic.session.pair_opening import PairOpening
 from p2pquic.session.pair_paths import PairPaths
 from p2pquic.session.pair_trace import PairTrace
 from p2pquic.session.path_manager import PathManager
@@ -37,10 +36,8 @@ from p2pquic.session.relay_routes import RelayRoutes
 from p2pquic.wire.punch import PunchRequest, PunchResponse
 from p2pquic.wire.signaling import RelayOpened
 
-PEER_ALPN = "p2pquic/1"
 PUNCH_LABEL = b"EXPORTER-p2pquic-punch"  # RFC 8446 section 7.5
 PUNCH_KEY_SIZE = 32  # bytes
-IDLE_FACTOR = 1.5  # times the give-up time: the connection outlives the patience for it
 STATISTICS_INTERVAL = 1.0  # seconds
 
 
@@ -56,16 +53,14 @@ class PairSession:
         self.is_over = False
         self.gave_up = False  # it is over since nothing was heard for too long
         self.introduced_by: set[ServerAddress] = set()  # the servers that opened sessions for it
-        self._identity = identity
-        self._connection: MultipathConnection | None = None
         self._direct = DirectPaths(config.me, self.remote, entropy)
         self._relays = RelayRoutes(config.servers)
+        self._opening = PairOpening(config, identity, self._relays, now)
         self._paths = PairPaths(self._relays, config.interfaces)
         self._trace = PairTrace(self.remote, self._relays, self._actions)
         self._content = PairContent(config, self._trace, self._actions)
         self._doubt_told: float | None = None  # that `has_new_doubt` spoke of last
         self._manager: PathManager | None = None  # from the moment both ends are authenticated
-        self._began_at = now
         self._statistics_at = now
         self._is_at_rest = False  # nothing has happened since the last flush
         self._deadline: float | None = None
@@ -76,6 +71,10 @@ class PairSession:
         ordered = list(self._actions)
         self._actions.clear()
         return ordered
+
+    @property
+    def _connection(self) -> MultipathConnection | None:
+        return self._opening.connection
 
     @property
     def is_connected(self) -> bool:
@@ -126,10 +125,10 @@ class PairSession:
 
     def _find_deadline(self) -> float | None:
         times = [self._direct.deadline, self._content.media.deadline]
-        if self._connection is None:
-            times += [route.announce_at for route in self._relays if route.is_ready]
-        else:
-            times.append(self._give_up_at(self._connection))
+        if self._manager is None:
+            times.append(self._opening.deadline)
+        if self._connection is not None:
+            times.append(self._opening.patience_ends_at)
             if self._paths.has_way_out(self._connection.selected):
                 timer = self._connection.get_timer()
                 times.append(None if timer is None else timer + TIMER_SLACK)
@@ -169,7 +168,7 @@ class PairSession:
         self._paths.use(sockets, now)
         if self.config.relay != "only":
             self._direct.set_sockets(sockets, now)
-        self._begin(now)
+        self._actions += self._opening.try_relays(now)
         if self._manager is None:
             return
         self._manager.on_sockets(moved, now)
@@ -184,7 +183,7 @@ class PairSession:
         if self._connection is None or route.session is None:
             self._stir()
             route.open(message)
-            self._begin(now)
+            self._actions += self._opening.try_relays(now)
             if self._manager is not None:
                 self._show_legs()
 
@@ -220,18 +219,12 @@ class PairSession:
         if isinstance(path, DirectPath) and self.config.relay == "only":
             return
         self._stir()
-        connection = self._connection
-        if connection is None:
-            connection_id = destination_connection_id(data)
-            if self.config.is_client or connection_id is None or not opens_connection(data):
-                return
-            connection = self._new_connection(connection_id)
-        connection.receive_datagram(data, path, now)
-        if connection.selected is None:
-            return  # it only looked like the beginning of a handshake
         if self._connection is None:
-            self._connection, self._began_at = connection, now
-        self._react(now)
+            self._opening.accept(path, data, now)
+        else:
+            self._connection.receive_datagram(data, path, now)
+        if self._connection is not None:
+            self._react(self._connection, now)
 
     def on_punch(
         self,
@@ -250,8 +243,7 @@ class PairSession:
             return
         path, rtt = proven
         if self._connection is None:
-            if self.config.is_client:
-                self._connect(path, now)
+            self._opening.connect(path, now)
         elif self._manager is not None:
             self._manager.on_punched(path, rtt, now)
 
@@ -292,10 +284,11 @@ class PairSession:
         self._content.media.tick(now)
         self._actions += self._direct.punch(now)
         connection = self._connection
+        if self._manager is None:
+            self._actions += self._opening.tick(now)
         if connection is None:
-            self._begin(now)
             return
-        if now >= self._give_up_at(connection):
+        if now >= self._opening.patience_ends_at:
             self.gave_up = True
             self._end(f"nothing heard for {self.config.give_up:.0f} s")
             return
@@ -315,7 +308,7 @@ class PairSession:
             selected = self._manager.selected
             self._trace.statistics(selected, connection.rtt(selected))
             self._manager.choose(now)
-        self._react(now)
+        self._react(connection, now)
 
     def flush(self, now: float) -> list[SendDatagram]:
         """The packets that are ready, if any way out exists."""
@@ -349,37 +342,12 @@ class PairSession:
 
     # ---- the connection ----------------------------------------------------------------------
 
-    def _begin(self, now: float) -> None:
-        """Through a relay: the client connects by the first, the server is to be found at each."""
-        for route in self._relays:
-            if self._connection is not None or route.path is None or not route.is_ready:
-                continue
-            if self.config.is_client:
-                self._connect(route.path, now)
-            elif route.announce_at is not None and now >= route.announce_at:
-                self._actions += route.announce(now)
-
-    def _connect(self, path: PathAddress, now: float) -> None:
-        self._connection, self._began_at = self._new_connection(None), now
-        self._connection.connect(path, now)
-
-    def _new_connection(self, original_destination: bytes | None) -> MultipathConnection:
-        config = ConnectionConfig(
-            self._identity,
-            lambda key_hash: peer_id(key_hash) == self.remote,
-            PEER_ALPN,
-            idle_timeout=IDLE_FACTOR * self.config.give_up,
-            streams=FOR_BULK,
-        )
-        return MultipathConnection(config, original_destination)
-
-    def _react(self, now: float) -> None:
+    def _react(self, connection: MultipathConnection, now: float) -> None:
         """Deal with what the connection has to tell."""
-        assert self._connection is not None
-        for event in self._connection.poll():
+        for event in connection.poll():
             match event:
                 case events.HandshakeConfirmed():
-                    self._on_confirmed(self._connection, now)
+                    self._on_confirmed(connection, now)
                 case events.DatagramArrived(path, data):
                     self._content.on_datagram(data, path, now)
                 case events.DatagramAcknowledged(_, copy):
@@ -390,14 +358,14 @@ class PairSession:
                     if self._manager is not None:
                         self._manager.sending.send_lost(copy, path, now)
                 case events.StreamData() | events.StreamBroken() | events.StreamRefused():
-                    self._content.on_stream(event, self._connection, now)
+                    self._content.on_stream(event, connection, now)
                 case events.Terminated(error_code, reason):
                     self._end(reason or ("goodbye" if not error_code else f"error {error_code:#x}"))
                     return
                 case _:
                     if self._manager is not None:
                         self._manager.on_event(event, now)
-        self._content.streams.look(self._connection)
+        self._content.streams.look(connection)
         if self._manager is not None and not self.is_over:
             self._manager.watch(now)
 
@@ -429,6 +397,3 @@ class PairSession:
         self._content.media.finish()
         self._trace.closed(reason)
         self.is_over = True
-
-    def _give_up_at(self, connection: MultipathConnection) -> float:
-        return max(self._began_at, connection.heard_at) + self.config.give_up

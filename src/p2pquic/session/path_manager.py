@@ -222,7 +222,7 @@ class PathManager:
         """Every open path, as an application sees it."""
         return [
             Path(
-                str(path),
+                self._trace.name(path),
                 path.kind,
                 self._paths.interface_of(path),
                 str(path.remote if isinstance(path, DirectPath) else path.server),
@@ -230,19 +230,20 @@ class PathManager:
                 self._connection.is_validated(path),
                 path == self.selected,
                 str(path) == self._paths.pinned,
+                id=str(path),
             )
             for path in self._connection.paths
         ]
 
-    def pin(self, name: str, now: float) -> None:
-        """Prefer the path of this name while it lives, to all others; "" for the usual rule."""
-        self._paths.pinned = name
+    def pin(self, path_id: str, now: float) -> None:
+        """Prefer the path of this id while it lives, to all others; "" for the usual rule."""
+        self._paths.pinned = path_id
         self.choose(now)
 
-    def probe(self, name: str) -> None:
-        """Measure the open path of this name; `PathProbed` is the answer, if there is one."""
+    def probe(self, path_id: str) -> None:
+        """Measure the open path of this id; `PathProbed` is the answer, if there is one."""
         for path in self._connection.paths:
-            if str(path) == name:
+            if str(path) == path_id:
                 self._connection.probe(path)
 
     # ---- what follows ------------------------------------------------------------------------
