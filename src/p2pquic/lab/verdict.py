@@ -134,8 +134,10 @@ def _lost(
     ]
     missing = sorted(seq for seq in due if seq not in arrived)
     unanswered = sum(not _is_answered(source.due(seq), contacts) for seq in due)
-    copies = 1 + min(2, int(RESEND_WINDOW / (2 * fastest + NOTICED)))  # of one frame, in the window
-    expected = 3 * len(due) * slack.loss**copies + unanswered * slack.loss
+    expected = unanswered * slack.loss
+    for seq in due:
+        copies = 1 + min(2, int(RESEND_WINDOW / (2 * (heard[seq] - source.due(seq)) + NOTICED)))
+        expected += 3 * slack.loss**copies
     allowed = expected + 4 * math.sqrt(expected) + TOGETHER * bool(slack.loss)
     allowed += len(evidence.changes) * math.ceil(slack.jitter / FRAME_CADENCE)
     if len(missing) > allowed:

@@ -97,6 +97,15 @@ class ControlConnection:
             return 0.0
         return self._connection.rtt(self._connection.selected) or 0.0
 
+    @property
+    def works_from(self) -> float:
+        """When the newest left of what went by the socket the server hears us on, and back."""
+        path = None if self._connection is None else self._connection.selected
+        if self._connection is None or path is None:
+            return -math.inf
+        answers = self._connection.answers(path)
+        return min(answers.heard_at, answers.arrived_from)
+
     def works_since(self, moment: float) -> bool:
         """Whether the socket the server hears us on carried something both ways since then."""
         path = None if self._connection is None else self._connection.selected

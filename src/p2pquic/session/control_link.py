@@ -117,6 +117,11 @@ class ControlLink:
         self._judge(now)
         return messages
 
+    @property
+    def works_from(self) -> float:
+        """When the newest left of what went by the socket the server hears us on, and back."""
+        return self._connection.works_from
+
     def works_since(self, moment: float) -> bool:
         """Whether the socket the server hears us on carried something both ways since then."""
         return self.lost is None and self._connection.works_since(moment)

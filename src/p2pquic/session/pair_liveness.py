@@ -47,7 +47,7 @@ class PairLiveness:
         self._connection = connection
         self.health = Health.LIVES
         self.reasons: frozenset[Reason] = frozenset()
-        self._doubted_at = math.inf
+        self._doubted_at = -math.inf
         self._chosen_at = -math.inf
         self._resumed_at = -math.inf  # since when it has to answer, after the machine slept
 
@@ -55,6 +55,11 @@ class PairLiveness:
     def doubted_since(self) -> float | None:
         """Since when the selected path is in doubt (seconds); None while it lives."""
         return None if self.health is Health.LIVES else self._doubted_at
+
+    @property
+    def last_doubted_at(self) -> float:
+        """When the last doubt began (seconds), be it over or not; minus infinity if none did."""
+        return self._doubted_at
 
     def chosen(self, now: float) -> None:
         """A path was chosen (again): the doubt was about another, or the other end moved."""

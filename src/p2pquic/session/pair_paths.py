@@ -64,13 +64,15 @@ class PairPaths:
         doubted_since: float | None,
         now: float,
         *,
+        fresh_from: float = -math.inf,
         sends_once: bool = False,
     ) -> list[Candidate]:
         """Every open path by which a packet could leave.
 
         While the path in use is doubted, the proof of any other has to be younger than the doubt,
         and no answer overdue: a path that was proved minutes ago may have died with it. For whoever
-        `sends_once`, to be heard by the other end there is the only proof. A relay
+        `sends_once`, to be heard by the other end there is the only proof. What showed nothing
+        since `fresh_from`, where the last doubt began, may have died with what was doubted. A relay
         that does not answer is as far away as can be, so that any other comes before it.
         """
         steady = self._steady_interfaces(now)
@@ -90,7 +92,7 @@ class PairPaths:
                 None
                 if self._relays.is_silent(connection, path, now)
                 else connection.rtt_at_rest(path, now),
-                _answered(connection, path) >= now - FRESH
+                _answered(connection, path) >= max(fresh_from, now - FRESH)
                 and not owes_answer(connection, path, now),
                 interface := self.interface_of(path),
                 self._preference.order(interface),

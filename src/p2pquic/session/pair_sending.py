@@ -120,7 +120,7 @@ class PairSending:
     def lasting_doubt(self, now: float) -> None:
         """No answer yet: now by whatever is open."""
         self._in_need = True
-        self._copy(self._paths.straws(self._connection), now)
+        self._copy(self._others(now), now)
 
     def survive_doubt(self, back: float, now: float) -> None:
         """The path lives: something that left at `back` got through.
@@ -218,7 +218,7 @@ class PairSending:
             return ways[frame.seq % len(ways)]
         way = way or others[0]
         self._connection.ping(selected)
-        self._send_later(self._missed(way, now)[1:], way, "resend", now)
+        self._send_later(self._missed(way, False, now)[1:], way, "resend", now)
         return way
 
     def _copy(
@@ -234,20 +234,23 @@ class PairSending:
                 self._connection.ping(path)
             return
         self._trace.hedging(paths)
+        is_known = any(self._connection.is_validated(path) for path in paths)
         for path in paths:
-            newest_first = self._missed(path, now) if frames is None else frames
+            newest_first = self._missed(path, is_known, now) if frames is None else frames
             newest_first = self._not_on_their_way(newest_first, path, now)
             if newest_first:
                 self._send(newest_first[0], path, "duplicate", now)
                 self._send_later(newest_first[1:], path, "duplicate", now)
 
-    def _missed(self, path: PathAddress, now: float) -> list[Frame]:
+    def _missed(self, path: PathAddress, is_known: bool, now: float) -> list[Frame]:
         """What nobody has acknowledged and has not gone there in this doubt; now it will.
 
         Where the refuge before answers no more, the next one gets all of it. A way of which nothing
-        is known gets what is new; if it answers, it is taken, and gets the rest.
+        is known gets only what is new where something is known (`is_known`) of another; if it
+        answers, it is taken, and gets the rest.
         """
-        begins = -math.inf if self._connection.is_validated(path) else now - FRAME_CADENCE
+        is_straw = is_known and not self._connection.is_validated(path)
+        begins = now - FRAME_CADENCE if is_straw else -math.inf
         until = self._copied_until.get(path, begins)
         self._copied_until[path] = now
         return [frame for frame in self._flows.unacknowledged(now) if frame.due > until]

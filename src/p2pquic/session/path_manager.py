@@ -253,8 +253,13 @@ class PathManager:
         return self.sending.resilience == "lean"
 
     def _candidates(self, now: float) -> list[Candidate]:
-        since, sends_once = self._liveness.doubted_since, self._sends_once
-        return self._paths.candidates(self._connection, since, now, sends_once=sends_once)
+        return self._paths.candidates(
+            self._connection,
+            self._liveness.doubted_since,
+            now,
+            fresh_from=self._liveness.last_doubted_at,
+            sends_once=self._sends_once,
+        )
 
     @property
     def _hears_cadence(self) -> bool:
@@ -319,6 +324,9 @@ class PathManager:
         """
         self._moved_at = now
         nothing_died = isinstance(path, DirectPath) and isinstance(before, RelayPath)
+        if self._liveness.doubted_since is not None:
+            for route in self._relays:
+                route.doubt(now)  # the doubt may have been about our leg, and is not answered
         self._liveness.chosen(now)
         self.sending.end_doubt()
         self._close_dead_paths(now)

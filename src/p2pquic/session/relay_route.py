@@ -20,10 +20,14 @@ LONGEST_ANNOUNCE_WAIT = 5.0  # seconds
 
 
 class Hearing(NamedTuple):
-    """How a server hears us: on which socket, if on any, and whether it answers just now."""
+    """How a server hears us: on which socket, if on any, and whether it answers just now.
+
+    `works_from`: when the newest left of what went there and was answered (seconds).
+    """
 
     local: LocalSocket | None
     answers: bool = True
+    works_from: float = math.inf
 
 
 class RelayRoute:
@@ -38,7 +42,7 @@ class RelayRoute:
         self._legs: RelayLegs | None = None
         self._used: Sequence[LocalSocket] = ()
         self._heard_at = -math.inf  # on the leg the server hears us on
-        self._doubted_at = -math.inf
+        self._doubted_at = self._works_from = -math.inf
         self._announce_wait = FIRST_ANNOUNCE_WAIT
         self.announce_at: float | None = -math.inf  # when to `announce`: no packet came yet
 
@@ -66,7 +70,7 @@ class RelayRoute:
 
     def move(self, hearing: Hearing) -> bool:
         """The server hears us so now; whether that is on another socket."""
-        local, self.server_answers = hearing
+        local, self.server_answers, self._works_from = hearing
         moved, self.local = local != self.local, local
         if moved:
             self._doubted_at = self._heard_at = -math.inf
@@ -87,8 +91,13 @@ class RelayRoute:
 
     @property
     def usual_leg_lives(self) -> bool:
-        """Whether the leg the server hears us on was heard since it was doubted, if ever."""
-        return self._doubted_at == -math.inf or self._heard_at > self._doubted_at
+        """Whether the leg the server hears us on carried both ways since it was doubted, if ever.
+
+        What the other end answers does not tell by which leg it heard us; the server does.
+        """
+        return self._doubted_at == -math.inf or (
+            self._heard_at > self._doubted_at and self._works_from >= self._doubted_at
+        )
 
     @property
     def interface(self) -> str:

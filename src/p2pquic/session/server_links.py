@@ -73,7 +73,9 @@ class ServerLinks:
     @property
     def hearings(self) -> dict[ServerAddress, Hearing]:
         """How each server hears us."""
-        return {link.server: Hearing(link.local, link.lost is None) for link in self}
+        return {
+            link.server: Hearing(link.local, link.lost is None, link.works_from) for link in self
+        }
 
     @property
     def silent(self) -> list[ServerAddress]:
