@@ -154,7 +154,7 @@ def call(*ways: tuple[DirectPath, bool]) -> Pair:
 
 
 def refuges_in(pair: Pair, paths: PairPaths) -> list[PathAddress]:
-    return paths.refuges(pair.client.connection, pair.now, pair.now)
+    return paths.refuges(pair.client.connection, pair.now)
 
 
 def companion_in(pair: Pair, paths: PairPaths) -> list[PathAddress]:
@@ -257,15 +257,16 @@ def test_of_two_straws_each_leads_to_another_address() -> None:
     assert paths.straws(pair.client.connection) == [BY_RMNET, by_rmnet_elsewhere]
 
 
-def test_the_refuge_that_delivers_is_enough_and_only_as_long_as_it_does() -> None:
+def test_a_refuge_delivers_for_as_long_as_it_answers() -> None:
     pair = call((BY_WLAN, True), (BY_RMNET, True))
     paths, route = paths_of(WLAN, RMNET, ETH)
     route.use([WLAN])
     connection, doubted = pair.client.connection, pair.now
     connection.ping(BY_RMNET)
     pair.run(pair.now + 0.05)
-    assert paths.refuges(connection, doubted, pair.now) == [BY_RMNET]
-    assert paths.refuges(connection, doubted, pair.now + 0.5) == [BY_RMNET, RELAY]
+    assert paths.answering(connection, doubted, pair.now) == BY_RMNET
+    assert paths.answering(connection, doubted, pair.now + 0.5) is None
+    assert paths.refuges(connection, pair.now + 0.5) == [BY_RMNET, RELAY]
 
 
 def test_every_other_interface_is_a_standby_leg() -> None:

@@ -141,17 +141,11 @@ class PairPaths:
         ]
         return best_of(answering).path if answering else None
 
-    def refuges(
-        self, connection: MultipathConnection, since: float, now: float
-    ) -> list[PathAddress]:
-        """Where copies go while the selected path is in doubt: the companion, and a relay.
+    def refuges(self, connection: MultipathConnection, now: float) -> list[PathAddress]:
+        """Where copies go while the selected path is in doubt and no other is known to deliver.
 
-        One that has answered since then wins, however much it shares. A relay path in doubt is its
-        own refuge when it has another leg.
+        The companion, and a relay. A relay path in doubt is its own refuge when it has another leg.
         """
-        best = self.answering(connection, since, now)
-        if best is not None:
-            return [best]
         others = self._companions(connection, now)
         selected = connection.selected
         if isinstance(selected, RelayPath) and len(self.sockets) > 1:
@@ -195,6 +189,16 @@ class PairPaths:
             alone = not hot or self.is_alone(route, connection)
             selected = connection.selected
             route.use(self.legs(route, selected, hot=hot, doubtful=doubtful, alone=alone))
+
+    def gain_legs(self) -> list[PathAddress]:
+        """The relays that take other legs as well as soon as the call is in doubt."""
+        return [
+            route.path
+            for route in self._relays
+            if route.path is not None
+            and route.local is not None
+            and route.legs_in_use <= len(self._other_legs(route))
+        ]
 
     def show_legs(self) -> list[SendDatagram]:
         """Let each server know the legs that stand by."""

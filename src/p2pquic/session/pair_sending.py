@@ -112,10 +112,11 @@ class PairSending:
     def begin_doubt(self, now: float) -> None:
         """The selected path may be dead: what it has not delivered goes elsewhere too, at once."""
         self._doubted_at = now
-        self._left.clear()  # a relay takes its other legs as well from now on
+        wider = self._paths.gain_legs()  # what left there lately did not leave by all of them
+        self._left = {each: at for each, at in self._left.items() if each[1] not in wider}
         if not self._speaks:
             self._beat_at = now  # a pure receiver speaks as well: else nobody could answer it
-        self._copy(self._paths.refuges(self._connection, now, now), now)
+        self._copy(self._paths.refuges(self._connection, now), now)
 
     def lasting_doubt(self, now: float) -> None:
         """No answer yet: now by whatever is open."""
@@ -193,9 +194,13 @@ class PairSending:
         moving = self._is_moving
         if self._doubted_at is not None or moving:
             since = self._changed_at if self._doubted_at is None else self._doubted_at
-            others += self._paths.refuges(self._connection, since, now)
-        if self._in_need or moving:
-            others += self._paths.straws(self._connection)
+            answering = self._paths.answering(self._connection, since, now)
+            if answering is not None:
+                others.append(answering)
+            else:
+                others += self._paths.refuges(self._connection, now)
+                if self._in_need or moving:
+                    others += self._paths.straws(self._connection)
         if self.resilience == "hot":
             others += self._paths.companion(self._connection, now)
         return [path for path in dict.fromkeys(others) if path != self._selected]

@@ -90,6 +90,11 @@ class RelayRoute:
         self._doubted_at = now
 
     @property
+    def legs_in_use(self) -> int:
+        """By how many sockets its packets leave."""
+        return len(self._used)
+
+    @property
     def usual_leg_lives(self) -> bool:
         """Whether the leg the server hears us on carried both ways since it was doubted, if ever.
 
