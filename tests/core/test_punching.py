@@ -125,6 +125,19 @@ def test_an_address_that_moved_is_probed_from_everywhere() -> None:
     assert not punching.knows(Pair(WLAN, THEIR_HOST)), "it was no candidate"
 
 
+def test_where_they_were_seen_since_finds_room_among_what_never_answered() -> None:
+    punching = Punching()
+    punching.set_locals([WLAN], now=0.0)
+    answered, *others = [SocketAddress("198.51.100.1", port) for port in range(1, MOST_PAIRS + 1)]
+    punching.set_remotes([answered, *others], now=0.0)
+    punching.answered(Pair(WLAN, answered))
+    for n in range(MOST_PAIRS):
+        punching.due(n * FAST_INTERVAL)
+    punching.add_remotes([THEIRS], now=1.0)
+    assert punching.knows(Pair(WLAN, THEIRS))
+    assert punching.knows(Pair(WLAN, answered))
+
+
 def test_no_list_of_candidates_makes_us_flood() -> None:
     punching = Punching()
     punching.set_locals([LocalSocket("10.0.0.1", port, "wlan0") for port in range(1, 9)], now=0.0)

@@ -39,6 +39,7 @@ wlan_slow = Candidate(WLAN, proven=True, rtt=0.300)
 rmnet = Candidate(RMNET, proven=True, rtt=0.070)
 rmnet_a_bit_faster = Candidate(RMNET, proven=True, rtt=0.040 - SWITCH_GAIN / 2)
 rmnet_much_faster = Candidate(RMNET, proven=True, rtt=0.020)
+wlan_pinned_and_late = Candidate(WLAN, proven=True, rtt=0.040, fresh=False, pinned=True)
 
 TABLE = [
     # current, candidates, leads, chosen
@@ -55,6 +56,7 @@ TABLE = [
     ("an untried direct path is not taken", RELAY, [relay, wlan_unproven], True, None),
     ("a much faster path is taken by the leader", WLAN, [wlan, rmnet_much_faster], True, RMNET),
     ("and not by the other", WLAN, [wlan, rmnet_much_faster], False, None),
+    ("pinned, though an answer is late", WLAN, [wlan_pinned_and_late, rmnet_much_faster], 1, None),
     ("a bit faster is not worth it", WLAN, [wlan, rmnet_a_bit_faster], True, None),
     (
         "a path that answers is better than one that does not",

@@ -91,6 +91,8 @@ def test_a_direct_path_that_never_comes_again_is_over() -> None:
     assert row_of(limits, measured(PASSAGE)).over == ()
     assert row_of(limits, measured(passage(0.540, direct_again=0.301))).over == ("direct",)
     assert row_of(limits, measured(passage(0.540, direct_again=None))).over == ("direct",)
+    in_a_room = measured(*(passage(0.540, direct_again=again) for again in (0.1, 0.2, None)))
+    assert row_of(limits, in_a_room).over == ("direct",), "one receiver never got there"
 
 
 def test_a_call_with_loss_is_held_to_what_it_sends_and_delivers() -> None:

@@ -17,13 +17,20 @@ from p2pquic.quic.connection import MultipathConnection
 from p2pquic.quic.identity import Identity
 from p2pquic.session.control_connection import CONTROL_ALPN
 from p2pquic.session.control_link import ControlLink
-from p2pquic.session.intermediate_session import MOST_STRANGERS, IntermediateSession
+from p2pquic.session.intermediate_session import (
+    MOST_STRANGERS,
+    TELLING_PAUSE,
+    IntermediateSession,
+)
 from p2pquic.session.server_key import ServerKey
 from p2pquic.wire.signaling import (
     PROTOCOL_VERSION,
+    Candidates,
+    Connect,
     Member,
     MemberJoined,
     MemberLeft,
+    PeerCandidates,
     Register,
     ToPeer,
     Welcome,
@@ -87,6 +94,7 @@ class Room:
         self.server = IntermediateSession([LISTEN], self.identity, bytes(32), os.urandom)
         self.links: dict[LocalSocket, ControlLink] = {}
         self.told: dict[LocalSocket, list[ToPeer]] = {}
+        self.public: dict[LocalSocket, SocketAddress] = {}  # where the server sees each
 
     def join(self, identity: Identity, instance: bytes) -> LocalSocket:
         """A link of its own, by a socket of its own, which names it."""
@@ -96,6 +104,7 @@ class Room:
         )
         socket = LocalSocket("192.0.2.1", 5000 + len(self.links), "eth0")
         self.links[socket], self.told[socket] = link, []
+        self.public[socket] = socket.address
         link.set_sockets([socket], self.now)
         self.talk()
         return socket
@@ -104,9 +113,16 @@ class Room:
         """Until nobody has anything more to say."""
         while sends := [send for link in self.links.values() for send in link.flush(self.now)]:
             for send in sends:
-                arrived = DatagramReceived(LISTEN, send.local.address, send.data)
+                arrived = DatagramReceived(LISTEN, self.public[send.local], send.data)
                 for action in self.server.handle(arrived, self.now):
                     self.deliver(action)
+
+    def remap(self, socket: LocalSocket, port: int) -> SocketAddress:
+        """A NAT gives it this port, and it speaks; gives where it is seen now."""
+        self.public[socket] = SocketAddress("198.51.100.1", port)
+        self.links[socket].send(Connect("0" * 32))
+        self.talk()
+        return self.public[socket]
 
     def pass_time(self, seconds: float) -> None:
         """Long enough for a goodbye to be over (RFC 9000 section 10.2)."""
@@ -117,7 +133,7 @@ class Room:
 
     def deliver(self, action: Action) -> None:
         for socket, link in self.links.items():
-            if isinstance(action, SendDatagram) and action.remote == socket.address:
+            if isinstance(action, SendDatagram) and action.remote == self.public[socket]:
                 self.told[socket] += link.receive(socket, action.data, self.now)
 
 
@@ -148,3 +164,20 @@ def test_who_only_connects_anew_is_welcome_and_nobody_hears_of_it() -> None:
     (welcome,) = room.told[again]
     assert isinstance(welcome, Welcome)
     assert welcome.members == [Member(other.peer_id, "both", b"")]
+
+
+def test_who_was_offered_candidates_hears_at_once_where_the_server_sees_their_peer_now() -> None:
+    room = Room()
+    peer, other = Identity.generate(), Identity.generate()
+    mover, witness = room.join(peer, b""), room.join(other, b"")
+    room.links[mover].send(Candidates(other.peer_id, 7, []))
+    room.talk()
+    room.told[witness].clear()
+    seen = room.remap(mover, 6001)
+    assert room.told[witness] == [PeerCandidates(peer.peer_id, 7, [], seen)]
+    room.now += TELLING_PAUSE / 2
+    room.remap(mover, 6002)
+    assert len(room.told[witness]) == 1, "one packet tells many: not each of a flood"
+    room.now += TELLING_PAUSE
+    seen = room.remap(mover, 6003)
+    assert room.told[witness][1:] == [PeerCandidates(peer.peer_id, 7, [], seen)]

@@ -14,8 +14,9 @@ from p2pquic.core.events import Event
 from p2pquic.core.trace import Closed, FrameReceived, FrameSent, Registered
 from p2pquic.lab.networks import HOME, OTHER, Host, Topology
 from p2pquic.lab.scenarios import FRAME_CADENCE, Role, Scenario, break_before_make
-from p2pquic.lab.simulator import Simulation, VirtualHost
+from p2pquic.lab.simulator import SERVER_PORT, Simulation, VirtualHost
 from p2pquic.quic.many_paths import ManyPathsConnection
+from p2pquic.quic.packets import is_quic
 from p2pquic.session.peer_session import PeerSession
 from p2pquic.wire.punch import is_punch
 
@@ -121,9 +122,19 @@ def test_of_a_move_the_newest_frame_of_each_call_leaves_first_and_one_by_one(
         assert {type(action) for action in actions} == {SendDatagram}, "what is told can wait"
     assert not any(_punches(actions) for actions in [*first, last])
     assert sorted(_frames(last).values()) == [1] * 8
+    assert any(_is_to_the_server(action) for action in last), "signaling follows audio at once"
     for actions in ordered[8:16]:
         assert len(_frames(actions)) == 1
         assert _punches(actions)
+
+
+def _is_to_the_server(action: Action) -> bool:
+    """Whether it is a packet of the control connection."""
+    return (
+        isinstance(action, SendDatagram)
+        and is_quic(action.data)
+        and action.remote.port == SERVER_PORT
+    )
 
 
 def _frames(actions: list[Action]) -> Counter[str]:

@@ -195,17 +195,12 @@ class Connection:
 
     def _take_record(self, record: Record) -> None:
         if isinstance(record, PathProbed):
-            for path in self.paths:
-                if path.name == record.path:
-                    self._answer_probes(path, record.rtt_ms / 1000)
+            for answer in self._probes.pop(record.id, []):
+                if not answer.done():
+                    answer.set_result(record.rtt_ms / 1000)
         self._events.put(record)
         if isinstance(record, Closed):
             self._end(record.reason)
-
-    def _answer_probes(self, path: Path, rtt: float) -> None:
-        for answer in self._probes.pop(path.id, []):
-            if not answer.done():
-                answer.set_result(rtt)
 
     def _end(self, reason: str) -> None:
         if self._over.done():

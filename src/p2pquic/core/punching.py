@@ -91,8 +91,14 @@ class Punching:
         self._fill(now)
 
     def add_remotes(self, remotes: Iterable[SocketAddress], now: float) -> None:
-        """The other end may be at these, too; what is known already stays as it is."""
-        self._remotes = tuple(dict.fromkeys([*self._remotes, *remotes]))[-MOST_PAIRS:]
+        """The other end may be at these, too; of what is known, what never answered makes room."""
+        new = [remote for remote in dict.fromkeys(remotes) if remote not in self._remotes]
+        self._remotes = (*new, *self._remotes)[:MOST_PAIRS]
+        tried = [pair for pair, each in self._pairs.items() if each.probes and not each.answered]
+        tried.sort(key=lambda pair: -self._pairs[pair].probes)
+        crowd = len(self._pairs) + len(new) * len(self._locals) - MOST_PAIRS
+        for pair in tried[: max(0, crowd)]:
+            del self._pairs[pair]
         self._fill(now)
 
     def moved(self, old: SocketAddress, new: SocketAddress, now: float) -> None:

@@ -107,8 +107,8 @@ def choose(
 def _choose_freely(
     here: Candidate, lively: Sequence[Candidate], *, leads: bool, yields: bool
 ) -> Choice | None:
-    """What is better than the path we are on, which lives."""
-    pinned = next((each for each in lively if each.pinned), None)
+    """What is better than the path we are on, which lives, though an answer of it may be late."""
+    pinned = here if here.pinned else next((each for each in lively if each.pinned), None)
     if pinned is not None and (leads or not yields):
         is_there = pinned.path == here.path
         return None if is_there else Choice(pinned.path, "this path is pinned", insists=True)

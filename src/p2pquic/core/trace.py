@@ -182,10 +182,11 @@ class PathValidated(Record):
 
 @dataclass(frozen=True)
 class PathProbed(Record):
-    """A path that a program asked about answered after `rtt_ms`."""
+    """A path that a program asked about, by this `id`, answered after `rtt_ms`."""
 
     event = "path_probed"
     path: str
+    id: str
     kind: PathKind
     remote: str
     rtt_ms: float

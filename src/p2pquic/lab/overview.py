@@ -12,6 +12,7 @@ Markdown, into docs/measurements.md.
 from __future__ import annotations
 
 import dataclasses
+import math
 import statistics
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -52,7 +53,7 @@ class Row:
     gaps: tuple[float, ...]
     floors: tuple[float, ...]
     lost: int
-    direct_again: tuple[float, ...]
+    direct_again: tuple[float | None, ...]
     conducts: tuple[Conduct, ...]
     late_ms: float
     over: tuple[str, ...]
@@ -73,7 +74,7 @@ def rows(limits: Limits, runs: Sequence[Measured]) -> Iterator[Row]:
             gaps=tuple(map(_less_outage, worst)),
             floors=tuple(each.floor - each.outage for each in worst if each.floor is not None),
             lost=sum(one.lost for each in passages for one in each),
-            direct_again=tuple(time for time in again if time is not None),
+            direct_again=tuple(again),
             conducts=tuple(run.conduct for run in runs),
             late_ms=max(run.late_ms for run in runs),
             over=(),
@@ -123,9 +124,8 @@ def _verdicts(row: Row, limits: Limits) -> Iterator[tuple[str, bool]]:
         most, name = (gap.maximum, "max") if gap.p95 is None else (gap.p95, "p95")
         yield name, most > asked.most + (base.maximum if base else 0.0)
     if limits.direct_again is not None and row.direction == "mover to other":
-        found = row.direct_again
-        missing = len(found) < len(row.gaps)
-        yield "direct", missing or statistics.median(found) > limits.direct_again
+        found = [math.inf if time is None else time for time in row.direct_again]
+        yield "direct", math.inf in found or statistics.median(found) > limits.direct_again
     if limits.switches is not None:
         fewest, most = limits.switches
         yield "switches", not all(fewest <= each.switches <= most for each in row.conducts)
@@ -154,7 +154,9 @@ CELLS: dict[str, Callable[[Row], str]] = {
     "floor": lambda row: _ms(row.floors, lambda spread: spread.median),
     "floor max": lambda row: _ms(row.floors, lambda spread: spread.maximum),
     "lost": lambda row: str(row.lost),
-    "direct": lambda row: _ms(row.direct_again, lambda spread: spread.median),
+    "direct": lambda row: _ms(
+        [time for time in row.direct_again if time is not None], lambda spread: spread.median
+    ),
     "switches": lambda row: f"{statistics.median(each.switches for each in row.conducts):.0f}",
     "dup. %": lambda row: _percent(row, lambda each: each.duplicates),
     "undel. %": lambda row: _percent(row, lambda each: each.undelivered),

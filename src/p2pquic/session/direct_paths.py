@@ -80,7 +80,7 @@ class DirectPaths:
     def set_candidates(self, round_: int, remotes: Sequence[SocketAddress], now: float) -> None:
         """The other end may be reached at these addresses now; an older round says nothing.
 
-        The same round again: a server has seen it elsewhere since.
+        The same round again: a server sees it elsewhere, since then or than another server.
         """
         if round_ > self._round:
             self._round = round_

@@ -9,6 +9,7 @@ a session is open.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -61,6 +62,7 @@ from p2pquic.wire.signaling import (
 )
 from p2pquic.wire.signaling import Member as MemberInfo
 
+TELLING_PAUSE = 0.1  # seconds between two addresses of a peer that others are told of at once
 MOST_STRANGERS = 256  # connections that have not proved a key yet
 
 
@@ -82,6 +84,7 @@ class Client:
         self.registration: Register | None = None  # in a room
         self.sessions: dict[str, bytes] = {}  # the relay session with each other member
         self.offers: dict[str, Offer] = {}  # the newest to each other member
+        self.told_at = -math.inf  # when others heard last that it is elsewhere
         self.stirred = True  # since the last flush: it may have something to say
         self.timer: float | None = None  # of the connection, as of the last flush
 
@@ -211,13 +214,15 @@ class IntermediateSession:
                 case events.Terminated():
                     self._leave(client)
                     self._clients.remove(client)
-        if seen_at is not None:
+        if seen_at is not None and now >= client.told_at + TELLING_PAUSE:
+            client.told_at = now
             self._tell_where(client, seen_at)
 
     def _tell_where(self, client: Client, seen_at: SocketAddress) -> None:
         """Who may want to reach a client learns at once that it has another address.
 
-        It would offer that itself; but first it would have to hear of it, a round trip later.
+        It would offer that itself; but first it would have to hear of it, a round trip later. Since
+        the address is not proved, and one packet tells many, that happens now and then at most.
         """
         for to, offer in client.offers.items():
             if offer.seen_at != seen_at and to in self._members:

@@ -60,8 +60,11 @@ class PairOpening:
         """The deadline has come."""
         orders = self.try_relays(now)
         if self._tell_at is not None and now >= self._tell_at:
-            self._tell_at = None
-            orders.append(Log(Unanswered(self._config.other.peer, ANSWER_TIME)))
+            if any(route.local is not None for route in self._relays):
+                self._tell_at = None
+                orders.append(Log(Unanswered(self._config.other.peer, ANSWER_TIME)))
+            else:
+                self._tell_at = now + ANSWER_TIME  # no server hears us: nobody could answer
         return orders
 
     def try_relays(self, now: float) -> list[Action]:

@@ -52,11 +52,12 @@ class PairSending:
         self._speaks = False  # audio of ours has begun
         self._doubted_at: float | None = None  # since when the selected path is in doubt
         self._in_need = False  # the doubt lasts
-        self._copied_until: dict[PathAddress, float] = {}  # up to which frame, in this doubt
+        self._copied_until: dict[tuple[PathAddress, bool], float] = {}  # up to which frame, in this
+        # doubt; a straw that proves itself begins anew
         self._beat_at: float | None = None  # when a small packet is due in a frame's place
         self._later: list[tuple[Frame, PathAddress, Copy]] = []
         self._later_at = math.inf
-        self._left: dict[tuple[FrameId, PathAddress], float] = {}  # when it left there last
+        self._left: dict[tuple[FrameId, PathAddress], float] = {}  # when it left there, in order
         self._repeats: dict[FrameId, float] = {}  # lost frames, and when each is to leave again
 
     @property
@@ -256,8 +257,8 @@ class PairSending:
         """
         is_straw = is_known and not self._connection.is_validated(path)
         begins = now - FRAME_CADENCE if is_straw else -math.inf
-        until = self._copied_until.get(path, begins)
-        self._copied_until[path] = now
+        until = self._copied_until.get((path, is_straw), begins)
+        self._copied_until[path, is_straw] = now
         return [frame for frame in self._flows.unacknowledged(now) if frame.due > until]
 
     def _not_on_their_way(
@@ -284,8 +285,8 @@ class PairSending:
         """Send a frame, unless it has just left on that path: several reasons may come together."""
         if now - self._left.get((frame.id, path), -math.inf) < FRAME_CADENCE:
             return
+        self._left.pop((frame.id, path), None)
         self._left[frame.id, path] = now
         if len(self._left) > MOST_REMEMBERED:
-            horizon = now - RESEND_WINDOW
-            self._left = {each: at for each, at in self._left.items() if at > horizon}
+            del self._left[next(iter(self._left))]
         self._flows.send(self._connection, frame, path, self._trace.name(path), copy, now)

@@ -68,7 +68,8 @@ class PairTrace:
 
     def probed(self, path: PathAddress, rtt: float) -> None:
         """A path that was asked answered after `rtt` seconds."""
-        self._log(PathProbed(self.name(path), path.kind, self._remote, round(rtt * 1000, 3)))
+        rtt_ms = round(rtt * 1000, 3)
+        self._log(PathProbed(self.name(path), str(path), path.kind, self._remote, rtt_ms))
 
     def abandoned(self, path: PathAddress, reason: str) -> None:
         """A path is given up."""

@@ -238,6 +238,9 @@ class PathManager:
     def pin(self, path_id: str, now: float) -> None:
         """Prefer the path of this id while it lives, to all others; "" for the usual rule."""
         self._paths.pinned = path_id
+        for path in self._connection.paths:
+            if str(path) == path_id:
+                self._connection.challenge(path)  # it may have stood by for long
         self.choose(now)
 
     def probe(self, path_id: str) -> None:

@@ -300,8 +300,10 @@ class PeerSession:
                     others.append(action)
             self._look_into_doubt(pair, now)
         self._calls.forget_finished(now, server_is_lost=self._told_failure is not None)
-        if self._calls.follow_at is None:
-            sends += self._links.flush(now)
+        if self._calls.follow_at is not None:
+            self._actions += others  # told, and servers asked, when the audio of all calls has left
+            return [*sends]
+        sends += self._links.flush(now)
         if not self._media_started and any(
             pair.is_connected and pair.config.sends for pair in self._calls
         ):
@@ -309,9 +311,6 @@ class PeerSession:
             others.append(StartMedia())
         for sentence in self._links.judge(now):
             self._log(Failed(sentence))
-        if self._calls.follow_at is not None:
-            self._actions += others  # told when the audio of all calls has left
-            return [*sends]
         actions = [*sends, *self._actions, *others]
         self._actions.clear()
         return actions + self._end_without_servers()
