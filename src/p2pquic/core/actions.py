@@ -48,9 +48,10 @@ class TellApplication:
 
 @dataclass(frozen=True, slots=True)
 class Log:
-    """Write this record to the trace."""
+    """Write this record to the trace: of something that happens now, or did at `happened_at`."""
 
     record: Record
+    happened_at: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -316,8 +316,9 @@ class Simulation:
                 case SendDatagram(local, remote, data):
                     if local in host.sockets.values():
                         self.internet.send(host.name, local, remote, data, self.now)
-                case Log(record):
-                    host.trace.append(Entry(self.now, record))
+                case Log(record, happened_at):
+                    at = self.now if happened_at is None else happened_at
+                    host.trace.append(Entry(at, record))
                 case StartMedia():
                     begin = self.now + self._phases.uniform(0, FRAME_CADENCE)
                     self.at(begin, lambda machine=host.machine: self._tick(host, machine))  # type: ignore[misc]

@@ -42,6 +42,7 @@ from p2pquic.net import clock
 from p2pquic.net.udp import UdpSockets
 
 FAREWELL_LIMIT = 0.5  # seconds a session may take to say goodbye; the rest is for closing files
+MOST_AT_ONCE = 16  # deadlines passed before the sockets are read again: a room has 15 calls
 
 WriteEntry = Callable[[Entry], None]
 TakeNews = Callable[[str, News], None]
@@ -98,6 +99,7 @@ class Driver:
         self._waiting.append(event)
         if not self._handling:
             self._feed_waiting()
+            self._catch_up()
             self._arm()
 
     def follow(self, addresses: tuple[LocalAddress, ...]) -> None:
@@ -109,10 +111,13 @@ class Driver:
             self.record(AddressChanged(added, removed))
         self.feed(SocketsChanged(self.sockets.follow(addresses)))
 
-    def record(self, record: Record) -> None:
-        """Write one record to the trace. An error of who takes it is logged and ends the run."""
+    def record(self, record: Record, age: float = 0.0) -> None:
+        """Write a record of what happened now, or `age` seconds ago, to the trace.
+
+        An error of who takes it is logged and ends the run.
+        """
         try:
-            self._write(Entry(time.monotonic(), record))
+            self._write(Entry(time.monotonic() - age, record))
         except Exception as error:
             message = "what happens could not be told, which ends the run"
             self._loop.call_exception_handler({"message": message, "exception": error})
@@ -164,6 +169,17 @@ class Driver:
         finally:
             self._handling = False
 
+    def _catch_up(self) -> None:
+        """What is due already is done before anything is read: the calls of a room follow a move
+        one after another, and what the others answer to the first of them can wait.
+        """
+        for _ in range(MOST_AT_ONCE):
+            deadline = None if self._session is None else self._session.deadline
+            if deadline is None or deadline > clock.now() or self._finished.done():
+                return
+            self._waiting.append(DeadlinePassed())
+            self._feed_waiting()
+
     def _handle(self, session: Machine, event: Event) -> None:
         for action in session.handle(event, clock.now()):
             self._perform(action)
@@ -177,8 +193,8 @@ class Driver:
             case TellApplication(remote, news):
                 if self._take_news is not None:
                     self._take_news(remote, news)
-            case Log(record):
-                self.record(record)
+            case Log(record, happened_at):
+                self.record(record, 0.0 if happened_at is None else clock.now() - happened_at)
             case StartMedia():
                 self._media_sink.start()
             case StopMedia(remote):

@@ -301,7 +301,8 @@ class PeerSession:
             self._look_into_doubt(pair, now)
         self._calls.forget_finished(now, server_is_lost=self._told_failure is not None)
         if self._calls.follow_at is not None:
-            self._actions += others  # told, and servers asked, when the audio of all calls has left
+            # Told, and servers asked, when the audio of all calls has left.
+            self._actions = [_dated(each, now) for each in [*self._actions, *others]]
             return [*sends]
         sends += self._links.flush(now)
         if not self._media_started and any(
@@ -358,3 +359,10 @@ class PeerSession:
 
     def _log(self, record: Record) -> None:
         self._actions.append(Log(record))
+
+
+def _dated(action: Action, now: float) -> Action:
+    """What is told later than it happens says when it did."""
+    if isinstance(action, Log) and action.happened_at is None:
+        return Log(action.record, now)
+    return action
