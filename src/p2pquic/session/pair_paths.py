@@ -153,6 +153,10 @@ class PairPaths:
         relays = [path for path in others[1:] if isinstance(path, RelayPath)]
         return others[:1] + relays[:1] or self.straws(connection)
 
+    def others(self, connection: MultipathConnection, now: float) -> list[PathAddress]:
+        """Every other path that was proved, and so may deliver; what shares least first."""
+        return self._companions(connection, now)
+
     def straws(self, connection: MultipathConnection) -> list[PathAddress]:
         """What is left to clutch at when no refuge answers: open paths of which nothing is known.
 
