@@ -153,6 +153,11 @@ class PairPaths:
         relays = [path for path in others[1:] if isinstance(path, RelayPath)]
         return others[:1] + relays[:1] or self.straws(connection)
 
+    def may_deliver(self, connection: MultipathConnection, path: PathAddress, now: float) -> bool:
+        """Whether the path was proved and, a relay, its server answers."""
+        silent = self._relays.is_silent(connection, path, now)
+        return connection.is_validated(path) and not silent
+
     def others(self, connection: MultipathConnection, now: float) -> list[PathAddress]:
         """Every other path that was proved, and so may deliver; what shares least first."""
         return self._companions(connection, now)

@@ -242,7 +242,7 @@ class PairSending:
                 self._connection.ping(path)
             return
         self._trace.hedging(paths)
-        is_known = any(self._connection.is_validated(path) for path in paths)
+        is_known = any(self._paths.may_deliver(self._connection, path, now) for path in paths)
         for path in paths:
             newest_first = self._missed(path, is_known, now) if frames is None else frames
             newest_first = self._not_on_their_way(newest_first, path, now)
