@@ -42,7 +42,7 @@ from p2pquic.net import clock
 from p2pquic.net.udp import UdpSockets
 
 FAREWELL_LIMIT = 0.5  # seconds a session may take to say goodbye; the rest is for closing files
-MOST_AT_ONCE = 16  # deadlines passed before the sockets are read again: a room has 15 calls
+MOST_AT_ONCE = 16  # deadlines, before the sockets are read again: a room has 15 calls
 
 WriteEntry = Callable[[Entry], None]
 TakeNews = Callable[[str, News], None]
@@ -99,7 +99,6 @@ class Driver:
         self._waiting.append(event)
         if not self._handling:
             self._feed_waiting()
-            self._catch_up()
             self._arm()
 
     def follow(self, addresses: tuple[LocalAddress, ...]) -> None:
@@ -110,6 +109,7 @@ class Driver:
         if added or removed or not addresses:  # a change of preference alone is the session's
             self.record(AddressChanged(added, removed))
         self.feed(SocketsChanged(self.sockets.follow(addresses)))
+        self._catch_up()
 
     def record(self, record: Record, age: float = 0.0) -> None:
         """Write a record of what happened now, or `age` seconds ago, to the trace.
@@ -170,15 +170,17 @@ class Driver:
             self._handling = False
 
     def _catch_up(self) -> None:
-        """What is due already is done before anything is read: the calls of a room follow a move
-        one after another, and what the others answer to the first of them can wait.
+        """Do what is due by now before anything is read.
+
+        The calls of a room follow a move one after another, so that each is heard of before the
+        next is looked at; what the others answer to the first can wait that long.
         """
+        now = clock.now()
         for _ in range(MOST_AT_ONCE):
             deadline = None if self._session is None else self._session.deadline
-            if deadline is None or deadline > clock.now() or self._finished.done():
+            if deadline is None or deadline > now or self._finished.done():
                 return
-            self._waiting.append(DeadlinePassed())
-            self._feed_waiting()
+            self.feed(DeadlinePassed())
 
     def _handle(self, session: Machine, event: Event) -> None:
         for action in session.handle(event, clock.now()):

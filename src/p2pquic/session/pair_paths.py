@@ -158,10 +158,6 @@ class PairPaths:
         silent = self._relays.is_silent(connection, path, now)
         return connection.is_validated(path) and not silent
 
-    def others(self, connection: MultipathConnection, now: float) -> list[PathAddress]:
-        """Every other path that was proved, and so may deliver; what shares least first."""
-        return self._companions(connection, now)
-
     def straws(self, connection: MultipathConnection) -> list[PathAddress]:
         """What is left to clutch at when no refuge answers: open paths of which nothing is known.
 

@@ -200,8 +200,6 @@ class PairSending:
                 others.append(answering)
             else:
                 others += self._paths.refuges(self._connection, now)
-                if self._in_need:
-                    others += self._paths.others(self._connection, now)
                 if self._in_need or moving:
                     others += self._paths.straws(self._connection)
         if self.resilience == "hot":

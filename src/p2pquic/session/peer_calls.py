@@ -84,14 +84,15 @@ class PeerCalls:
 
         So the newest frame of each call leaves before the next call is looked at.
         """
-        self._behind = list(self._pairs)
+        self._behind, self.follow_at = list(self._pairs), now
         self.follow_next(now)
 
     def follow_next(self, now: float) -> None:
         """One more call follows."""
         if self._behind and (pair := self._pairs.get(self._behind.pop(0))) is not None:
             pair.set_sockets(self.sockets, self._links.hearings, now)
-        self.follow_at = now if self._behind else None
+        if not self._behind:
+            self.follow_at = None
 
     def follow_sockets(self, now: float) -> None:
         """Our sockets may have changed, or how servers hear us: all calls follow."""
