@@ -200,10 +200,10 @@ class IntermediateSession:
         seen_at: SocketAddress | None = None
         for event in client.connection.poll():
             match event:
-                case events.PathOpened(DirectPath(remote=seen_at)):
-                    pass
-                case events.PathMoved(_, DirectPath(remote=seen_at)):
-                    pass
+                case events.PathOpened(DirectPath(remote=seen_at)) | events.PathMoved(
+                    _, DirectPath(remote=seen_at)
+                ):
+                    pass  # others are told below, unless it has just offered that itself
                 case events.HandshakeConfirmed(key_hash):
                     client.peer = peer_id(key_hash)
                 case events.StreamData(stream_id=stream, data=data) if stream == CONTROL_STREAM:

@@ -238,18 +238,20 @@ class PathManager:
     def pin(self, path_id: str, now: float) -> None:
         """Prefer the path of this id while it lives, to all others; "" for the usual rule."""
         self._paths.pinned = path_id
-        for path in self._connection.paths:
-            if str(path) == path_id:
-                self._connection.challenge(path)  # it may have stood by for long
+        for path in self._of_id(path_id):
+            self._connection.challenge(path)  # it may have stood by for long
         self.choose(now)
 
     def probe(self, path_id: str) -> None:
         """Measure the open path of this id; `PathProbed` is the answer, if there is one."""
-        for path in self._connection.paths:
-            if str(path) == path_id:
-                self._connection.probe(path)
+        for path in self._of_id(path_id):
+            self._connection.probe(path)
 
     # ---- what follows ------------------------------------------------------------------------
+
+    def _of_id(self, path_id: str) -> list[PathAddress]:
+        """The open path of this id, if there is one."""
+        return [path for path in self._connection.paths if str(path) == path_id]
 
     @property
     def _sends_once(self) -> bool:

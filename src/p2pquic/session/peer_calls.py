@@ -61,7 +61,7 @@ class PeerCalls:
         self._offered: dict[str, list[Candidate]] = {}
         self._round = 0
         self._behind: list[str] = []  # the calls that have not followed our sockets yet
-        self.follow_at: float | None = None  # when the next of them is to; None if all have
+        self._moved_at = 0.0  # when those changed
 
     def __iter__(self) -> Iterator[PairSession]:
         return iter(self._pairs.values())
@@ -84,19 +84,22 @@ class PeerCalls:
 
         So the newest frame of each call leaves before the next call is looked at.
         """
-        self._behind, self.follow_at = list(self._pairs), now
+        self._behind, self._moved_at = list(self._pairs), now
         self.follow_next(now)
+
+    @property
+    def follow_at(self) -> float | None:
+        """When the next call is to follow; None if all have."""
+        return self._moved_at if self._behind else None
 
     def follow_next(self, now: float) -> None:
         """One more call follows."""
         if self._behind and (pair := self._pairs.get(self._behind.pop(0))) is not None:
             pair.set_sockets(self.sockets, self._links.hearings, now)
-        if not self._behind:
-            self.follow_at = None
 
     def follow_sockets(self, now: float) -> None:
         """Our sockets may have changed, or how servers hear us: all calls follow."""
-        self._behind, self.follow_at = [], None
+        self._behind.clear()
         hearings = self._links.hearings
         for pair in self:
             pair.set_sockets(self.sockets, hearings, now)
